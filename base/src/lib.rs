@@ -1,0 +1,2 @@
+//! What every crate needs: errors, JSON, flag tables, text, files, log, digests.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! All unsafe code of the house behind safe, named functions.
+

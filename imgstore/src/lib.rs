@@ -1,0 +1,2 @@
+//! The keeper of images: graph, layers, graph drivers, archives.
+#![forbid(unsafe_code)]

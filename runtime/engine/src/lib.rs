@@ -1,0 +1,2 @@
+//! Server, engine and jobs.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Makes a container: root, plan, act.
+#![forbid(unsafe_code)]

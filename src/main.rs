@@ -1,0 +1,3 @@
+//! The multi-call binary.
+#![forbid(unsafe_code)]
+fn main() {}
