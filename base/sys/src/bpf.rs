@@ -108,3 +108,35 @@ pub fn attach_device_program(
     }
     .map(drop)
 }
+
+const BPF_PROG_QUERY: libc::c_int = 16;
+
+#[repr(C, align(8))]
+#[derive(Default)]
+struct QueryAttributes {
+    target_fd: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+    padding: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+/// How many device programs are attached to this cgroup itself.
+pub fn attached_device_programs(cgroup: BorrowedFd<'_>) -> Result<u32, Errno> {
+    let mut attributes = QueryAttributes {
+        target_fd: cgroup.as_raw_fd() as u32,
+        attach_type: BPF_CGROUP_DEVICE,
+        ..QueryAttributes::default()
+    };
+    // SAFETY: the kernel reads and writes `attributes`, whose size is given.
+    unsafe {
+        raw!(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attributes, size_of::<QueryAttributes>())
+    }?;
+    Ok(attributes.prog_cnt)
+}
