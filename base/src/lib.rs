@@ -1,2 +1,4 @@
 //! What every crate needs: errors, JSON, flag tables, text, files, log, digests.
 #![forbid(unsafe_code)]
+
+pub mod flags;
