@@ -10,6 +10,7 @@ pub use base_sys as sys;
 pub mod digest;
 pub mod error;
 pub mod files;
+pub mod flags;
 pub mod folders;
 pub mod json;
 pub mod log;

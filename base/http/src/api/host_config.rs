@@ -1,0 +1,75 @@
+//! What the host gives a container: limits, mounts, network, log.
+//!
+//! The members that this cut acts on have a field; every other one is kept as it came (`rest`), so
+//! that `inspect` shows it and a newer binary can act on it.
+
+use base::json::Rest;
+use base::json_object;
+use std::collections::BTreeMap;
+
+json_object! {
+    /// Where a container's output goes.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct LogConfig {
+        /// json-file, none, ...; empty for the server's default.
+        "Type" => pub kind: String,
+        /// The driver's options.
+        "Config" => pub config: BTreeMap<String, String>,
+    }
+}
+
+json_object! {
+    /// When to start a container again.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct RestartPolicy {
+        /// no, always, on-failure, unless-stopped; empty for no.
+        "Name" => pub name: String,
+        /// With on-failure: how often at most; 0 for ever.
+        "MaximumRetryCount" => pub maximum_retry_count: i64,
+    }
+}
+
+json_object! {
+    /// What the host gives a container.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct HostConfig {
+        /// host-path:container-path[:options], each `-v` of that form.
+        "Binds" => pub binds: Option<Vec<String>>,
+        /// The client's file with the id; only shown.
+        "ContainerIDFile" => pub container_id_file: String,
+        /// The log.
+        "LogConfig" => pub log_config: LogConfig,
+        /// none, host, bridge, container:ID, a network's name; default or empty for the default.
+        "NetworkMode" => pub network_mode: String,
+        /// Restarts.
+        "RestartPolicy" => pub restart_policy: RestartPolicy,
+        /// Remove it when it has ended.
+        "AutoRemove" => pub auto_remove: bool,
+        /// Height and width of the client's terminal, for `-t`.
+        "ConsoleSize" ? => pub console_size: Vec<u32>,
+        /// Capabilities beside the default ones.
+        "CapAdd" => pub cap_add: Option<Vec<String>>,
+        /// Capabilities to take away.
+        "CapDrop" => pub cap_drop: Option<Vec<String>>,
+        /// All devices and capabilities.
+        "Privileged" => pub privileged: bool,
+        /// The root is read-only.
+        "ReadonlyRootfs" => pub readonly_rootfs: bool,
+        /// Seccomp, no-new-privileges, ...
+        "SecurityOpt" => pub security_opt: Option<Vec<String>>,
+        /// Bytes of /dev/shm; 0 for the default.
+        "ShmSize" ? => pub shm_size: i64,
+        /// Bytes of memory; 0 for no limit.
+        "Memory" => pub memory: i64,
+        /// Bytes of memory and swap; -1 for no limit.
+        "MemorySwap" => pub memory_swap: i64,
+        /// Bytes of memory to keep below when the host has little.
+        "MemoryReservation" => pub memory_reservation: i64,
+        /// Processes; 0 and -1 for no limit.
+        "PidsLimit" => pub pids_limit: Option<i64>,
+        /// Mounted tmpfs by target, with options.
+        "Tmpfs" ? => pub tmpfs: BTreeMap<String, String>,
+        // Everything else, as it came.
+        ..pub rest: Rest,
+    }
+}
