@@ -8,7 +8,7 @@ use crate::Errno;
 use rustix::process::Pid;
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// What to start.
 pub struct Program<'a> {
@@ -87,6 +87,15 @@ pub fn replace(path: &CStr, arguments: &[CString], environment: &[CString]) -> E
     // SAFETY: both lists end with a null, and everything outlives the call.
     unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
     crate::syscall::last_errno()
+}
+
+/// A descriptor that the program which started us has placed at this number, as a copy that is
+/// closed on exec. None when nothing is there.
+pub fn inherited(number: i32) -> Option<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC gives a fresh descriptor, or fails when `number` is not open.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    // SAFETY: a fresh descriptor that nobody else owns.
+    (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// glibc's and musl's number; the libc crate has it for glibc only.
