@@ -1,0 +1,90 @@
+//! Values that are kept as text: [`Raw`], the members that a struct does not name ([`Rest`]), and
+//! Go's empty struct.
+
+use super::{FromJson, Reader, ToJson, Writer, bad};
+use crate::Result;
+
+/// Any value, kept as its text. Empty text stands for `null`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Raw(String);
+
+impl Raw {
+    /// The text of a value that is written here.
+    pub fn of<T: ToJson + ?Sized>(value: &T) -> Self {
+        Self(super::to_string(value))
+    }
+
+    /// The text; `null` when there is none.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        if self.0.is_empty() { "null" } else { &self.0 }
+    }
+
+    /// Reads the text as a type.
+    pub fn parse<T: FromJson>(&self) -> Result<T> {
+        super::parse(self.text().as_bytes())
+    }
+}
+
+impl FromJson for Raw {
+    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self(r.text_of_value()?.to_owned()))
+    }
+}
+
+impl ToJson for Raw {
+    fn to_json(&self, w: &mut Writer) {
+        w.raw(self.text());
+    }
+    fn is_empty(&self) -> bool {
+        matches!(self.0.as_str(), "" | "null" | "{}" | "[]")
+    }
+}
+
+/// Go's `struct{}`: always `{}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Empty;
+
+impl FromJson for Empty {
+    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
+        r.skip()?;
+        Ok(Self)
+    }
+}
+
+impl ToJson for Empty {
+    fn to_json(&self, w: &mut Writer) {
+        w.raw("{}");
+    }
+}
+
+/// Members that the struct does not name, kept in their order and written back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rest(Vec<(String, Raw)>);
+
+impl Rest {
+    /// The value of a member.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Raw> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, raw)| raw)
+    }
+
+    pub(super) fn take(&mut self, name: &str, r: &mut Reader<'_>) -> Result<()> {
+        // The look for a twin is quadratic, so the number is limited; no honest record comes near.
+        if self.0.len() >= 1024 {
+            return Err(bad("too many members"));
+        }
+        if self.get(name).is_some() {
+            return Err(bad("key occurs twice"));
+        }
+        self.0.push((name.to_owned(), Raw::from_json(r)?));
+        Ok(())
+    }
+
+    pub(super) fn write(&self, w: &mut Writer) {
+        for (name, raw) in &self.0 {
+            w.member(name);
+            w.raw(raw.text());
+        }
+    }
+}

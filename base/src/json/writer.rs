@@ -1,0 +1,113 @@
+//! The writer: text that grows, with commas where they belong. Go's spelling: no spaces.
+
+use super::ToJson;
+use super::fields::Member;
+use super::raw::Rest;
+
+/// Writes values one after another.
+pub struct Writer {
+    out: String,
+}
+
+impl Writer {
+    pub(super) fn new() -> Self {
+        Self { out: String::new() }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+
+    /// Text that is JSON already.
+    pub fn raw(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    /// A string with its quotes and escapes.
+    pub fn string(&mut self, text: &str) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        self.out.push('"');
+        for c in text.chars() {
+            match c {
+                '"' => self.out.push_str("\\\""),
+                '\\' => self.out.push_str("\\\\"),
+                '\n' => self.out.push_str("\\n"),
+                '\r' => self.out.push_str("\\r"),
+                '\t' => self.out.push_str("\\t"),
+                '\0'..' ' | '\u{7f}' => {
+                    let code = c as usize;
+                    self.out.push_str("\\u00");
+                    self.out.push(char::from(HEX[code >> 4 & 15]));
+                    self.out.push(char::from(HEX[code & 15]));
+                }
+                c => self.out.push(c),
+            }
+        }
+        self.out.push('"');
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&mut self, negative: bool, mut value: u64) {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                break;
+            }
+        }
+        if negative {
+            self.out.push('-');
+        }
+        self.out.extend(digits[at..].iter().map(|&c| char::from(c)));
+    }
+
+    /// An array of `count` elements.
+    pub fn array(&mut self, count: usize, element: &mut dyn FnMut(&mut Self, usize)) {
+        self.out.push('[');
+        for at in 0..count {
+            if at > 0 {
+                self.out.push(',');
+            }
+            element(self, at);
+        }
+        self.out.push(']');
+    }
+
+    /// Begins an object; each member is then written by [`Writer::member`].
+    pub fn begin_object(&mut self) {
+        self.out.push('{');
+    }
+
+    /// The name of a member, whose value must follow.
+    pub fn member(&mut self, name: &str) {
+        if !self.out.ends_with('{') {
+            self.out.push(',');
+        }
+        self.string(name);
+        self.out.push(':');
+    }
+
+    /// Ends an object.
+    pub fn end_object(&mut self) {
+        self.out.push('}');
+    }
+
+    /// An object from the members of a struct; see [`crate::json_object!`].
+    pub fn object(&mut self, table: &[Member], values: &[&dyn ToJson], rest: Option<&Rest>) {
+        self.begin_object();
+        for (member, value) in table.iter().zip(values) {
+            if member.omit && value.is_empty() {
+                continue;
+            }
+            self.member(member.name);
+            value.to_json(self);
+        }
+        if let Some(rest) = rest {
+            rest.write(self);
+        }
+        self.end_object();
+    }
+}

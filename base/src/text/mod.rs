@@ -1,0 +1,10 @@
+//! Text for people and for the API: sizes, times, tables, ids, names. Pure functions.
+
+pub mod base64;
+pub mod hex;
+pub mod id;
+pub mod name;
+pub mod percent;
+pub mod size;
+pub mod table;
+pub mod time;
