@@ -63,7 +63,7 @@ pub fn human(bytes: u64) -> String {
         if unit > 0 && part > 0 {
             text.push('.');
             text.push(char::from(b'0' + part / 10));
-            if part % 10 > 0 && rounded < 1000 {
+            if !part.is_multiple_of(10) && rounded < 1000 {
                 text.push(char::from(b'0' + part % 10));
             }
         }
