@@ -8,7 +8,7 @@
 use crate::answer::framed;
 use crate::api;
 use crate::body::{Body, JSON_CAP};
-use crate::head::{Headers, Method, read_response};
+use crate::head::{Headers, Method, ResponseHead, read_response};
 use crate::input::{Input, Stream, write_all};
 use base::error::{Error, Result};
 use base::json::FromJson;
@@ -16,7 +16,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 /// How much of a streamed request body is sent at once.
-const PIECE: usize = 32 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// A request's body.
 pub enum Payload<'a> {
@@ -29,13 +29,13 @@ pub enum Payload<'a> {
 }
 
 /// One request.
-pub struct Request<'a> {
+pub struct Request<'t, 'p> {
     /// What to do.
     pub method: Method,
     /// Path and query, encoded.
-    pub target: &'a str,
+    pub target: &'t str,
     /// The body.
-    pub payload: Payload<'a>,
+    pub payload: Payload<'p>,
 }
 
 /// The answer to a request.
@@ -91,17 +91,33 @@ impl Connection {
         Connection { input: Input::new(stream) }
     }
 
-    /// Sends a request and reads the head of the answer.
-    pub fn send(&mut self, request: Request<'_>) -> Result<Response<'_>> {
+    /// Sends a request and reads the answer's head; the body waits on the connection until the
+    /// head is given to `answer`.
+    pub fn begin(&mut self, request: Request<'_, '_>) -> Result<ResponseHead> {
         let method = request.method;
         self.write(request, false)?;
-        let head = read_response(&mut self.input, method)?;
+        read_response(&mut self.input, method)
+    }
+
+    /// The rest of an answer that was begun.
+    pub fn answer(&mut self, head: ResponseHead) -> Response<'_> {
         let body = Body::new(&mut self.input, head.body);
-        Ok(Response { status: head.status, headers: head.headers, body })
+        Response { status: head.status, headers: head.headers, body }
+    }
+
+    /// Sends a request and reads the head of the answer.
+    pub fn send(&mut self, request: Request<'_, '_>) -> Result<Response<'_>> {
+        let head = self.begin(request)?;
+        Ok(self.answer(head))
+    }
+
+    /// Whether bytes of an answer are here already.
+    pub fn has_buffered(&self) -> bool {
+        self.input.has_buffered()
     }
 
     /// Sends a request that leaves HTTP. The inner error is the server's refusal.
-    pub fn upgrade(mut self, request: Request<'_>) -> Result<Upgraded> {
+    pub fn upgrade(mut self, request: Request<'_, '_>) -> Result<Upgraded> {
         let method = request.method;
         self.write(request, true)?;
         let head = read_response(&mut self.input, method)?;
@@ -116,7 +132,7 @@ impl Connection {
         Ok(Upgraded { input: self.input, multiplexed })
     }
 
-    fn write(&mut self, request: Request<'_>, upgrade: bool) -> Result<()> {
+    fn write(&mut self, request: Request<'_, '_>, upgrade: bool) -> Result<()> {
         let mut text = String::with_capacity(512);
         for part in [request.method.name(), " ", request.target, " HTTP/1.1\r\nHost: coracle\r\n"] {
             text.push_str(part);

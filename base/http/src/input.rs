@@ -101,6 +101,11 @@ impl Input {
         rest
     }
 
+    /// Whether `read` would give bytes without asking the connection.
+    pub fn has_buffered(&self) -> bool {
+        self.start < self.buffer.len()
+    }
+
     /// The next head up to and with its empty line; None when the peer closed before its first
     /// byte.
     pub(crate) fn head(&mut self) -> Result<Option<Vec<u8>>> {

@@ -1,2 +1,110 @@
 //! The command line: one request after another to the Engine API.
+//!
+//! The client knows HTTP and the Engine API, nothing else: where the server is, in this process or
+//! behind a socket, is the caller's `Connect`. Read it in this order:
+//!
+//! * `commands`: one file a verb, each with its flag table; `mod.rs` is the list of them;
+//! * `session`: requests; `signals`: what Ctrl-C means when; `wire`: a connection that heeds it;
+//! * `create_request`: from the flags of `run` to the body of `create`, with `env_file`;
+//! * `foreground`: the loop of `run`, `start -a` and `attach`: streams, signals, exit code; `typed`
+//!   is its standard input;
+//! * `terminal`, `progress`, `pretty`, `reference`: what their names say.
+//!
+//! There is one thread. What waits, waits in `poll` for the signals too, so that nothing outlives
+//! the command and nothing has to be told to stop.
 #![forbid(unsafe_code)]
+
+mod commands;
+mod create_request;
+mod env_file;
+mod foreground;
+mod pretty;
+mod progress;
+mod reference;
+mod session;
+mod signals;
+mod terminal;
+mod typed;
+mod wire;
+
+use base::Result;
+pub use base::flags::Usage;
+use base::flags::{Command, Matches};
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+/// The newest version of the API that this client speaks.
+pub const API_VERSION: &str = "1.41";
+
+/// Where the server is.
+pub trait Connect: Sync {
+    /// A fresh connection.
+    fn connect(&self) -> Result<UnixStream>;
+    /// The server is in this process: no version is negotiated, and paths carry none.
+    fn in_process(&self) -> bool;
+    /// This command itself is to be the monitor of the container that it starts next.
+    fn keep_foreground(&self);
+    /// What `Cannot connect to ...` names.
+    fn address(&self) -> String {
+        String::from("unix:///var/run/docker.sock")
+    }
+}
+
+/// The flags before the command.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Globals {
+    /// The daemon's address: `-H`, else DOCKER_HOST.
+    pub host: Option<String>,
+    /// The root folder.
+    pub root: Option<PathBuf>,
+    /// The run folder.
+    pub run: Option<PathBuf>,
+    /// The graphdriver.
+    pub driver: Option<String>,
+    /// Tell more.
+    pub debug: bool,
+}
+
+/// A command line that was understood.
+pub struct Invocation {
+    globals: Globals,
+    command: &'static Command,
+    matches: Matches,
+}
+
+impl Invocation {
+    /// Reads a command line, without the program's name.
+    pub fn parse(args: Vec<OsString>) -> std::result::Result<Invocation, Usage> {
+        let (globals, command, matches) =
+            commands::PROGRAM.parse(args, terminal::width().unwrap_or(80))?;
+        let path = |name| globals.text(name).map(PathBuf::from);
+        let host = globals.text("host").map(String::from);
+        let environment = || std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let globals = Globals {
+            host: host.or_else(environment),
+            root: path("root"),
+            run: path("run"),
+            driver: globals.text("driver").map(String::from),
+            debug: globals.on("debug"),
+        };
+        Ok(Invocation { globals, command, matches })
+    }
+
+    /// The flags before the command.
+    pub fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// The command's name.
+    pub fn name(&self) -> &'static str {
+        self.command.name
+    }
+
+    /// Does it; the exit code. `signals` is a pipe with a byte for each signal that the process
+    /// received.
+    pub fn run(&self, connect: &dyn Connect, signals: OwnedFd) -> u8 {
+        commands::run(self.command, &self.matches, connect, signals)
+    }
+}

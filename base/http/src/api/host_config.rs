@@ -69,7 +69,7 @@ json_object! {
         "PidsLimit" => pub pids_limit: Option<i64>,
         /// Mounted tmpfs by target, with options.
         "Tmpfs" ? => pub tmpfs: BTreeMap<String, String>,
-        // Everything else, as it came.
+        /// Everything else, as it came.
         ..pub rest: Rest,
     }
 }

@@ -1,0 +1,64 @@
+//! `attach`: standard streams of a running container.
+
+use super::Failure;
+use crate::foreground::{Attached, End, Foreground, Waiting};
+use crate::session::Session;
+use crate::terminal::Raw;
+use base::Error;
+use base::flags::{Command, Flag, Matches, Operands};
+use base_http::api::ContainerInspect;
+use base_http::{Method, Payload};
+
+pub(super) static COMMAND: Command = Command {
+    name: "attach",
+    usage: "[OPTIONS] CONTAINER",
+    about: "Attach local standard input, output, and error streams to a running container",
+    aliases: &["container attach"],
+    flags: &[
+        Flag::switch("no-stdin", "Do not attach STDIN"),
+        Flag::switch("sig-proxy", "Proxy all received signals to the process").default("true"),
+    ],
+    operands: Operands::Exactly(1),
+    stops: false,
+};
+
+pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    let name = matches.operands.first().map_or("", String::as_str);
+    let target = session.target("/containers/", name, "/json")?;
+    let found: ContainerInspect = session.json(Method::Get, &target, Payload::None)?;
+    let state = &found.state;
+    let wrong = match (state.running, state.paused, state.restarting) {
+        (false, _, _) => "cannot attach to a stopped container, start it first",
+        (_, true, _) => "cannot attach to a paused container, unpause it first",
+        (_, _, true) => "cannot attach to a restarting container, wait until it is running",
+        _ => "",
+    };
+    if !wrong.is_empty() {
+        return Err(Error::conflict(wrong).into());
+    }
+    let tty = found.config.tty;
+    let stdin = found.config.open_stdin && !matches.on("no-stdin");
+    super::run::check_terminal(tty, stdin)?;
+    let waiting = Waiting::begin(session, &found.id, None)?;
+    let attached = Attached::begin(session, &found.id, tty, stdin)?;
+    session.signals.take_over();
+    let foreground = Foreground {
+        session,
+        id: &found.id,
+        tty,
+        proxy: !tty && matches.switch("sig-proxy", true),
+        ours: false,
+    };
+    let raw = if tty && stdin { Raw::enter() } else { None };
+    if tty {
+        // A full-screen program draws itself again only when its size changes.
+        foreground.resize(1);
+        foreground.resize(0);
+    }
+    let end = foreground.run(waiting, Some(attached), stdin);
+    drop(raw);
+    match end? {
+        End::Code(code) => Ok(code),
+        End::Detached => Ok(0),
+    }
+}

@@ -1,0 +1,48 @@
+//! The flags that `run` and `create` share, sorted by name, with docker's words.
+//!
+//! A macro because a constant table cannot be joined from two: what only `run` has is put into its
+//! place by name.
+
+/// The table; the arguments are what only one of the commands has.
+macro_rules! container_flags {
+    ($pull:literal, detach: [$($detach:expr)?], proxy: [$($proxy:expr)?]) => {
+        &[
+            Flag::text("cidfile", "string", "Write the container ID to the file"),
+            $($detach,)?
+            Flag::text("entrypoint", "string", "Overwrite the default ENTRYPOINT of the image"),
+            Flag::text("env", "list", "Set environment variables")
+                .short(b'e')
+                .checked($crate::env_file::check),
+            Flag::text("env-file", "list", "Read in a file of environment variables"),
+            Flag::switch("help", "Print usage"),
+            Flag::text("hostname", "string", "Container host name").short(b'h'),
+            Flag::switch("interactive", "Keep STDIN open even if not attached").short(b'i'),
+            Flag::text("label", "list", "Set meta data on a container")
+                .short(b'l')
+                .checked($crate::create_request::check_label),
+            Flag::text("log-driver", "string", "Logging driver for the container"),
+            Flag::text("log-opt", "list", "Log driver options"),
+            Flag::text("memory", "bytes", "Memory limit")
+                .short(b'm')
+                .checked($crate::create_request::check_size),
+            Flag::text("name", "string", "Assign a name to the container"),
+            Flag::text("network", "network", "Connect a container to a network").alias("net"),
+            Flag::number("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
+            Flag::text("pull", "string", $pull).default("missing"),
+            Flag::switch("quiet", "Suppress the pull output").short(b'q'),
+            Flag::switch("read-only", "Mount the container's root filesystem as read only"),
+            Flag::switch(
+                "rm",
+                "Automatically remove the container and its associated anonymous volumes when it \
+                 exits",
+            ),
+            $($proxy,)?
+            Flag::switch("tty", "Allocate a pseudo-TTY").short(b't'),
+            Flag::text("user", "string", "Username or UID (format: <name|uid>[:<group|gid>])")
+                .short(b'u'),
+            Flag::text("volume", "list", "Bind mount a volume").short(b'v'),
+            Flag::text("workdir", "string", "Working directory inside the container").short(b'w'),
+        ]
+    };
+}
+pub(super) use container_flags;

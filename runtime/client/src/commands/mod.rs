@@ -1,0 +1,190 @@
+//! The commands: one file a verb, and the list of them.
+//!
+//! A verb is a table (`COMMAND`) and a function (`run`). To add one: a file, and a line in `VERBS`
+//! and in the group of `PROGRAM` under which help shows it.
+
+mod attach;
+mod container_flags;
+mod create;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod ps;
+mod pull;
+mod rm;
+mod rmi;
+mod run;
+mod start;
+mod stop;
+mod version;
+mod wait;
+
+use crate::Connect;
+use crate::session::Session;
+use base::flags::{Command, Flag, Matches, Program};
+use base::{Error, Result};
+use std::os::fd::OwnedFd;
+
+/// All of it.
+pub(crate) static PROGRAM: Program = Program {
+    name: "coracle",
+    about: "Containers on small devices",
+    version: concat!("coracle version ", env!("CARGO_PKG_VERSION")),
+    globals: &[
+        Flag::text("completion", "string", "Print a completion script for this shell (\"bash\")"),
+        Flag::switch("debug", "Enable debug mode").short(b'D'),
+        Flag::text("driver", "string", "Graph driver (\"overlay\", \"vfs\")"),
+        Flag::text("host", "string", "Daemon socket to connect to").short(b'H'),
+        Flag::text("root", "string", "Folder of images and containers").default("/var/lib/coracle"),
+        Flag::text("run", "string", "Folder of what does not survive a reboot")
+            .default("/run/coracle"),
+        Flag::switch("version", "Print version information and quit").short(b'v'),
+    ],
+    groups: &[
+        (
+            "Containers",
+            &[
+                &attach::COMMAND,
+                &create::COMMAND,
+                &inspect::COMMAND,
+                &kill::COMMAND,
+                &logs::COMMAND,
+                &ps::COMMAND,
+                &rm::COMMAND,
+                &run::COMMAND,
+                &start::COMMAND,
+                &stop::COMMAND,
+                &wait::COMMAND,
+            ],
+        ),
+        ("Images", &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &rmi::COMMAND]),
+        ("System", &[&info::COMMAND, &version::COMMAND]),
+    ],
+};
+
+/// What each of them does.
+const VERBS: [(&str, Verb); 17] = [
+    ("attach", attach::run),
+    ("create", create::run),
+    ("images", images::run),
+    ("import", import::run),
+    ("info", info::run),
+    ("inspect", inspect::run),
+    ("kill", kill::run),
+    ("load", load::run),
+    ("logs", logs::run),
+    ("ps", ps::run),
+    ("rm", rm::run),
+    ("rmi", rmi::run),
+    ("run", run::run),
+    ("start", start::run),
+    ("stop", stop::run),
+    ("version", version::run),
+    ("wait", wait::run),
+];
+
+/// Does it; the exit code.
+type Verb = fn(&Session<'_>, &Matches) -> std::result::Result<u8, Failure>;
+
+/// Why it could not be done.
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) error: Error,
+    /// Say where help is.
+    pub(crate) help: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { code: 1, error, help: false }
+    }
+}
+
+/// Runs a command and prints its failure.
+pub(crate) fn run(
+    command: &Command,
+    matches: &Matches,
+    connect: &dyn Connect,
+    signals: OwnedFd,
+) -> u8 {
+    let session = Session::new(connect, signals);
+    let verb = VERBS.iter().find(|(name, _)| *name == command.name);
+    let done = match verb {
+        Some((_, verb)) => verb(&session, matches),
+        None => Err(Error::unsupported("no such command").into()),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => match session.signals.exit_code() {
+            Some(code) => code,
+            None => {
+                session.tell(&text(&session, command, &failure));
+                failure.code
+            }
+        },
+    }
+}
+
+/// The failure as docker prints it: the daemon's words as they are, everything else after our name.
+fn text(session: &Session<'_>, command: &Command, failure: &Failure) -> String {
+    let message = failure.error.message();
+    let bare = !failure.help && !session.connect.in_process();
+    let name = if bare { "" } else { "coracle: " };
+    match failure.help {
+        true => {
+            let verb = command.name;
+            format!("{name}{message}\n\nRun 'coracle {verb} --help' for more information")
+        }
+        false => [name, message].concat(),
+    }
+}
+
+/// Does one thing for each operand: prints the operand when it is done, all errors otherwise.
+pub(crate) fn each(
+    session: &Session<'_>,
+    matches: &Matches,
+    act: &mut dyn FnMut(&str) -> Result<()>,
+) -> std::result::Result<u8, Failure> {
+    let mut code = 0;
+    for name in &matches.operands {
+        match act(name) {
+            Ok(()) => session.print_line(name)?,
+            Err(error) if session.signals.exit_code().is_some() => return Err(error.into()),
+            Err(error) => {
+                complain(session, &error);
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// Prints an error; the command goes on.
+pub(crate) fn complain(session: &Session<'_>, error: &Error) {
+    let name = if session.connect.in_process() { "coracle: " } else { "" };
+    session.tell(&[name, error.message()].concat());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_verb_and_its_tables_are_sorted() {
+        let mut names: Vec<&str> = PROGRAM.commands().map(|command| command.name).collect();
+        names.sort_unstable();
+        assert_eq!(names, VERBS.map(|(name, _)| name));
+        let tables = PROGRAM.commands().map(|command| (command.name, command.flags));
+        for (name, flags) in tables.chain([("", PROGRAM.globals)]) {
+            assert!(flags.is_sorted_by(|a, b| a.long < b.long), "{name}");
+            for (at, flag) in flags.iter().enumerate() {
+                let twin = |other: &Flag| flag.short != 0 && other.short == flag.short;
+                assert!(!flags[..at].iter().any(twin), "{name} --{}", flag.long);
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `ps`: the table of containers.
+
+use super::Failure;
+use crate::session::Session;
+use base::flags::{Command, Flag, Matches, Operands};
+use base::text::{table::Table, time};
+use base_http::api::ContainerSummary;
+use base_http::api::container::Port;
+use base_http::{Method, Payload};
+
+pub(super) static COMMAND: Command = Command {
+    name: "ps",
+    usage: "[OPTIONS]",
+    about: "List containers",
+    aliases: &["container ls", "container list", "container ps"],
+    flags: &[
+        Flag::switch("all", "Show all containers (default shows just running)").short(b'a'),
+        Flag::switch("no-trunc", "Don't truncate output"),
+        Flag::switch("quiet", "Only display container IDs").short(b'q'),
+    ],
+    operands: Operands::None,
+    stops: false,
+};
+
+/// Columns of a command before it is cut.
+const COMMAND_WIDTH: usize = 20;
+
+pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    let target = session.target("/containers/json", "", "")?;
+    let target = target.with_flag("all", matches.on("all"));
+    let found: Vec<ContainerSummary> = session.json(Method::Get, &target, Payload::None)?;
+    let whole = matches.on("no-trunc");
+    let text = match matches.on("quiet") {
+        true => found.iter().map(|c| [&short(&c.id, whole), "\n"].concat()).collect(),
+        false => table(&found, whole, time::now().0),
+    };
+    session.print(&text)?;
+    Ok(0)
+}
+
+fn table(found: &[ContainerSummary], whole: bool, now: i64) -> String {
+    let mut table =
+        Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
+    for container in found {
+        let command = match whole {
+            true => quote(&container.command),
+            false => quote(&ellipsis(&container.command, COMMAND_WIDTH)),
+        };
+        let image = match container.image.is_empty() {
+            true => String::from("<no image>"),
+            false => container.image.clone(),
+        };
+        table.row(vec![
+            short(&container.id, whole),
+            image,
+            command,
+            [&time::ago(now - container.created), " ago"].concat(),
+            container.status.clone(),
+            ports(&container.ports),
+            names(&container.names, whole),
+        ]);
+    }
+    table.text()
+}
+
+/// Twelve digits of an id.
+pub(super) fn short(id: &str, whole: bool) -> String {
+    let bare = id.strip_prefix("sha256:").unwrap_or(id);
+    match whole {
+        true => id.to_string(),
+        false => bare.chars().take(12).collect(),
+    }
+}
+
+/// Text of so many columns at most, with a sign that more was there.
+fn ellipsis(text: &str, width: usize) -> String {
+    match text.chars().count() > width {
+        true => text.chars().take(width - 1).chain(['…']).collect(),
+        false => text.to_string(),
+    }
+}
+
+/// In quotes, as Go does it: nothing in it can break the line or move the cursor.
+fn quote(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn names(names: &[String], whole: bool) -> String {
+    let bare = names.iter().map(|name| name.strip_prefix('/').unwrap_or(name));
+    // A name with another slash is one that a linked container uses.
+    let own = bare.filter(|name| whole || !name.contains('/'));
+    own.collect::<Vec<_>>().join(",")
+}
+
+fn ports(ports: &[Port]) -> String {
+    let one = |port: &Port| {
+        let inside = [&port.private_port.to_string(), "/", &port.kind].concat();
+        match port.public_port {
+            0 => inside,
+            public => [&port.ip, ":", &public.to_string(), "->", &inside].concat(),
+        }
+    };
+    ports.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_dockers() {
+        let container = ContainerSummary {
+            id: "0123456789abcdef0123".into(),
+            names: vec!["/web".into(), "/other/alias".into()],
+            image: "busybox:1".into(),
+            command: "sh -c 'echo hello\n sleep 9'".into(),
+            created: 1000,
+            status: "Up 2 hours".into(),
+            ports: vec![
+                Port { private_port: 80, kind: "tcp".into(), ..Port::default() },
+                Port {
+                    ip: "0.0.0.0".into(),
+                    private_port: 53,
+                    public_port: 5353,
+                    kind: "udp".into(),
+                },
+            ],
+            ..ContainerSummary::default()
+        };
+        let want = "\
+CONTAINER ID   IMAGE       COMMAND                CREATED       STATUS       PORTS                            NAMES
+0123456789ab   busybox:1   \"sh -c 'echo hello\\n …\"   2 hours ago   Up 2 hours   80/tcp, 0.0.0.0:5353->53/udp     web
+";
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let got = table(std::slice::from_ref(&container), false, 1000 + 7200);
+        assert_eq!(squeezed(&got), squeezed(want));
+        let whole = table(&[container], true, 1000 + 7200);
+        assert!(whole.contains("0123456789abcdef0123"));
+        assert!(whole.contains("sleep 9'\"") && whole.contains("web,other/alias"));
+    }
+}

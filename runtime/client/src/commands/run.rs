@@ -1,0 +1,129 @@
+//! `run`: create, attach, wait, start, and then the foreground.
+//!
+//! `wait` is sent, and the head of its answer read, before `start`: the container may end at once.
+//! In this process, with `--rm`, without a terminal and without a word about the log, the container
+//! gets our own descriptors: then nothing is attached and the log driver is `none`.
+
+use super::container_flags::container_flags;
+use super::{Failure, create};
+use crate::foreground::{Attached, End, Foreground, Waiting};
+use crate::session::Session;
+use crate::terminal::{self, Raw};
+use base::flags::{Command, Flag, Matches, Operands};
+use base::{Error, Result};
+use base_http::Method;
+
+pub(super) static COMMAND: Command = Command {
+    name: "run",
+    usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    about: "Create and run a new container from an image",
+    aliases: &["container run"],
+    flags: container_flags!(
+        "Pull image before running (\"always\", \"missing\", \"never\")",
+        detach: [Flag::switch("detach", "Run container in background and print container ID")
+            .short(b'd')],
+        proxy: [Flag::switch("sig-proxy", "Proxy received signals to the process")
+            .default("true")]
+    ),
+    operands: Operands::AtLeast(1),
+    stops: true,
+};
+
+pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Result<u8, Failure> {
+    let (tty, stdin) = (matches.on("tty"), matches.on("interactive"));
+    let detach = matches.on("detach");
+    if !detach {
+        check_terminal(tty, stdin)?;
+    }
+    let direct = session.connect.in_process()
+        && !detach
+        && !tty
+        && matches.on("rm")
+        && matches.text("log-driver").is_none();
+    let request = create::read_flags(matches, detach, direct)?;
+    let direct = direct && request.options.host_config.log_config.kind == "none";
+    let created = create::make(session, matches, &request).map_err(refused)?;
+    let id = created.id.as_str();
+    if detach {
+        start(session, id).map_err(refused)?;
+        session.print_line(id)?;
+        return Ok(0);
+    }
+    let ours = session.connect.in_process() && !tty;
+    let foreground =
+        Foreground { session, id, tty, proxy: !tty && matches.switch("sig-proxy", true), ours };
+    let condition = if matches.on("rm") { "removed" } else { "next-exit" };
+    go(&foreground, condition, stdin, !direct, matches.on("rm"))
+}
+
+/// From the made container to its end.
+pub(super) fn go(
+    foreground: &Foreground<'_>,
+    condition: &str,
+    stdin: bool,
+    attach: bool,
+    removed: bool,
+) -> std::result::Result<u8, Failure> {
+    let (session, id, tty) = (foreground.session, foreground.id, foreground.tty);
+    // From here on signals are the container's, also those that come before it has started.
+    session.signals.take_over();
+    if foreground.ours {
+        session.connect.keep_foreground();
+    }
+    let attached = match attach {
+        true => Some(Attached::begin(session, id, tty, stdin).map_err(refused)?),
+        false => None,
+    };
+    let waiting = Waiting::begin(session, id, Some(condition)).map_err(refused)?;
+    let raw = if tty && stdin { Raw::enter() } else { None };
+    if let Err(error) = start(session, id) {
+        drop(raw);
+        // Its removal is part of the failure; a command that ended earlier would cut it short.
+        if removed {
+            drop(attached);
+            let _ = waiting.finish();
+        }
+        return Err(refused(error));
+    }
+    if tty {
+        foreground.resize(0);
+    }
+    let end = foreground.run(waiting, attached, stdin);
+    drop(raw);
+    match end {
+        Ok(End::Code(code)) => Ok(code),
+        Ok(End::Detached) => Ok(0),
+        Err(error) => Err(Failure { code: 125, error, help: false }),
+    }
+}
+
+/// A terminal was asked for, and standard input is to be it.
+pub(super) fn check_terminal(tty: bool, stdin: bool) -> Result<()> {
+    match tty && stdin && !terminal::stdin_is_terminal() {
+        true => Err(Error::bad_input("the input device is not a TTY")),
+        false => Ok(()),
+    }
+}
+
+/// Starts it.
+pub(super) fn start(session: &Session<'_>, id: &str) -> Result<()> {
+    session.make_so(Method::Post, &session.target("/containers/", id, "/start")?)
+}
+
+/// docker's exit codes for a container that could not be made or started.
+pub(super) fn refused(error: Error) -> Failure {
+    let text = error.message().to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let code = if says(&[
+        "executable file not found",
+        "no such file or directory",
+        "system cannot find the file specified",
+    ]) {
+        127
+    } else if says(&["permission denied", "is a directory"]) {
+        126
+    } else {
+        125
+    };
+    Failure { code, error, help: true }
+}
