@@ -17,6 +17,7 @@ mod mounts;
 mod plan;
 mod prepare;
 mod root;
+pub mod self_exe;
 mod spec;
 mod start;
 pub mod users;
