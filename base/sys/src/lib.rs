@@ -1,2 +1,1 @@
 //! All unsafe code of the house behind safe, named functions.
-
