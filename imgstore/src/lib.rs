@@ -1,2 +1,25 @@
-//! The keeper of images: graph, layers, graph drivers, archives.
+//! The keeper of images. It knows nothing of processes, containers or networks.
+//!
+//! [`Store::open`] gives a store; [`Store::load`], [`Store::load_path`] and [`Store::import`] put
+//! images in; [`Store::find`] and [`Store::list`] look; [`Store::remove`] and [`Store::tag`] change
+//! names; [`Store::checkout`] copies a merged tree out; [`Store::driver`] gives containers a root.
+//! `README.md` has the format on disk.
 #![forbid(unsafe_code)]
+
+mod archive;
+mod checkout;
+mod commit;
+mod graph;
+pub mod graphdriver;
+mod image;
+mod layer;
+pub mod reference;
+mod store;
+mod tool;
+
+pub use archive::{ImportOptions, LoadEvent, Loaded};
+pub use graph::{Keep, Removed};
+pub use image::{Image, ImageConfig, ImageSummary, architecture};
+pub use layer::whiteout::Marks;
+pub use store::{Options, Store};
+pub use tool::main;

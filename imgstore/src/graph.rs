@@ -1,0 +1,361 @@
+//! Finding, listing, naming and removing images; and the holds that keep them.
+//!
+//! `find` is on the path of every `run`: two small files are read, nothing is listed. Removing takes
+//! the store's lock alone: first the names go, then the image's record, then, once that is durable,
+//! the layers that no other image uses. A hold is an empty file `IMAGE.CONTAINER`, in the root folder
+//! or, for what must not outlive a reboot, in the run folder; it is made before the container looks
+//! at the image, and asked for under the lock, so one of the two always sees the other.
+
+use crate::image::{Image, ImageRecord, ImageSummary};
+use crate::reference::Reference;
+use crate::store::Store;
+use base::digest::Digest;
+use base::files::{self, Lock, Sync};
+use base::text::{id, time};
+use base::{Error, Kind, OnError, Result, json, log};
+use rustix::fs::{Mode, OFlags};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How long a hold lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Until the next reboot, for `--rm` containers.
+    Run,
+    /// Until released.
+    Root,
+}
+
+/// What `remove` did, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// A name is gone.
+    Untagged(String),
+    /// An image or a layer is gone.
+    Deleted(Digest),
+}
+
+/// How an image was asked for.
+enum Asked {
+    Name(Reference),
+    Id,
+}
+
+fn not_found(text: &str) -> Error {
+    let name = Reference::parse(text).map_or_else(|_| text.to_owned(), |name| name.familiar());
+    let shown: String = name.chars().take(300).filter(|c| !c.is_control()).collect();
+    Error::not_found(format!("No such image: {shown}"))
+}
+
+fn list_names(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    match fs::read_dir(folder) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.on_path("read", folder)?.file_name();
+                names.extend(name.into_string().ok().filter(|name| !name.starts_with('.')));
+            }
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e).on_path("read", folder),
+    }
+    names.sort();
+    Ok(names)
+}
+
+impl Store {
+    /// Finds an image by name, by name and digest, or by its id or the beginning of it.
+    pub fn find(&self, text: &str) -> Result<Image> {
+        let (asked, record) = self.ask(text)?;
+        let names = match asked {
+            Asked::Name(name) => vec![name.familiar()],
+            Asked::Id => Vec::new(),
+        };
+        Ok(self.image(record, names))
+    }
+
+    fn ask(&self, text: &str) -> Result<(Asked, ImageRecord)> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let missing = |e: Error| if e.kind() == Kind::NotFound { not_found(text) } else { e };
+        if id::is_full(digits) {
+            let id = Digest::from_hex(digits)?;
+            return Ok((Asked::Id, self.record(&id).map_err(missing)?));
+        }
+        let name = Reference::parse(text);
+        if let Ok(name) = &name {
+            let found = match name.digest {
+                Some(digest) => self.with_digest(&digest)?,
+                None => self.named(name)?,
+            };
+            if let Some(id) = found {
+                let record = self.record(&id).map_err(missing)?;
+                return Ok((Asked::Name(name.clone()), record));
+            }
+        }
+        if id::is_prefix(digits) {
+            let ids = list_names(&self.folder("images"))?;
+            let mut with = ids.iter().filter(|id| id.starts_with(digits));
+            match (with.next(), with.next()) {
+                (Some(hex), None) => {
+                    let id = Digest::from_hex(hex)?;
+                    return Ok((Asked::Id, self.record(&id).map_err(missing)?));
+                }
+                (Some(_), Some(_)) => {
+                    return Err(Error::bad_input(format!("image id {digits} is ambiguous")));
+                }
+                _ => {}
+            }
+        }
+        match name {
+            Err(e) if !text.starts_with("sha256:") => Err(e),
+            _ => Err(not_found(text)),
+        }
+    }
+
+    fn named(&self, name: &Reference) -> Result<Option<Digest>> {
+        self.name_file(&name.file_name())
+    }
+
+    fn name_file(&self, file: &str) -> Result<Option<Digest>> {
+        match files::read_capped(&self.folder("names").join(file), 256) {
+            Ok(text) => Digest::parse(String::from_utf8_lossy(&text).trim_end()).map(Some),
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn with_digest(&self, digest: &Digest) -> Result<Option<Digest>> {
+        if self.record(digest).is_ok() {
+            return Ok(Some(*digest));
+        }
+        let records = self.records()?;
+        Ok(records.iter().find(|record| record.manifest == *digest).map(|record| record.id))
+    }
+
+    fn record(&self, id: &Digest) -> Result<ImageRecord> {
+        let path = self.folder("images").join(id.hex()).join("record");
+        json::parse(&files::read_capped(&path, 4 << 20)?).map_err(|e| e.context(path.display()))
+    }
+
+    /// All images; one that cannot be read is passed over with a line.
+    fn records(&self) -> Result<Vec<ImageRecord>> {
+        let mut records = Vec::new();
+        for hex in list_names(&self.folder("images"))? {
+            match Digest::from_hex(&hex).and_then(|id| self.record(&id)) {
+                Ok(record) => records.push(record),
+                Err(e) if e.kind() == Kind::NotFound => {}
+                Err(e) => log::warn(e.message()),
+            }
+        }
+        Ok(records)
+    }
+
+    fn image(&self, record: ImageRecord, names: Vec<String>) -> Image {
+        let layers = self.folder("layers");
+        let folder = |name: &String| layers.join(name).join("tree");
+        Image {
+            id: record.id,
+            manifest: (record.manifest != Digest::default()).then_some(record.manifest),
+            names,
+            layers: record.layers.iter().map(folder).collect(),
+            architecture: record.architecture,
+            variant: record.variant,
+            os: record.os,
+            created: record.created,
+            config: record.config,
+            size: record.size,
+        }
+    }
+
+    /// The configuration document of an image, byte for byte.
+    pub fn config_text(&self, id: &Digest) -> Result<Vec<u8>> {
+        files::read_capped(&self.folder("images").join(id.hex()).join("config"), 4 << 20)
+    }
+
+    fn names(&self) -> Result<BTreeMap<Digest, Vec<String>>> {
+        let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for file in list_names(&self.folder("names"))? {
+            let Some(name) = Reference::from_file_name(&file) else {
+                continue;
+            };
+            if let Ok(Some(id)) = self.name_file(&file) {
+                names.entry(id).or_default().push(name.familiar());
+            }
+        }
+        Ok(names)
+    }
+
+    /// All images, the youngest first.
+    pub fn list(&self) -> Result<Vec<ImageSummary>> {
+        let mut names = self.names()?;
+        let mut list = Vec::new();
+        for record in self.records()? {
+            list.push(ImageSummary {
+                id: record.id,
+                manifest: (record.manifest != Digest::default()).then_some(record.manifest),
+                names: names.remove(&record.id).unwrap_or_default(),
+                created: time::parse(&record.created).map_or(0, |(seconds, _)| seconds),
+                size: record.size,
+                labels: record.config.labels,
+            });
+        }
+        list.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
+        Ok(list)
+    }
+
+    /// All names of an image.
+    pub fn names_of(&self, id: &Digest) -> Result<Vec<String>> {
+        Ok(self.names()?.remove(id).unwrap_or_default())
+    }
+
+    /// Gives an image one more name.
+    pub fn tag(&self, image: &str, name: &str) -> Result<()> {
+        let name = Reference::parse(name)?;
+        if name.digest.is_some() {
+            return Err(Error::bad_input("refusing to create a tag with a digest reference"));
+        }
+        let _store = Lock::shared(&self.root)?;
+        let (_, record) = self.ask(image)?;
+        if self.named(&name)? == Some(record.id) {
+            return Ok(());
+        }
+        let text = format!("{}\n", record.id);
+        files::write_then_rename(
+            &self.folder("names"),
+            &name.file_name(),
+            text.as_bytes(),
+            Sync::Yes,
+        )
+    }
+
+    fn hold_folder(&self, keep: Keep) -> PathBuf {
+        match keep {
+            Keep::Run => self.run.join("holds"),
+            Keep::Root => self.folder("holds"),
+        }
+    }
+
+    /// Says that a container needs an image; fails when the image is gone.
+    pub fn hold(&self, image: &Digest, container: &str, keep: Keep) -> Result<()> {
+        let folder = self.hold_folder(keep);
+        let path = folder.join([&image.hex(), ".", container].concat());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let make = || rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
+        let made = match make() {
+            Err(rustix::io::Errno::NOENT) => {
+                files::create_dir_all(&folder)?;
+                make()
+            }
+            other => other,
+        };
+        made.on_path("create", &path)?;
+        let hex = image.hex();
+        if files::exists(&self.folder("images").join(&hex).join("record")) {
+            return Ok(());
+        }
+        self.release(image, container)?;
+        Err(Error::not_found(format!("No such image: {hex}")))
+    }
+
+    /// The container needs it no longer.
+    pub fn release(&self, image: &Digest, container: &str) -> Result<()> {
+        let name = [&image.hex(), ".", container].concat();
+        for keep in [Keep::Run, Keep::Root] {
+            let path = self.hold_folder(keep).join(&name);
+            match rustix::fs::unlink(&path) {
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(e) => return Err(e).on_path("remove", &path),
+            }
+        }
+        Ok(())
+    }
+
+    /// Which containers hold an image.
+    pub fn holders(&self, image: &Digest) -> Result<Vec<String>> {
+        let mut holders = Vec::new();
+        let prefix = [&image.hex(), "."].concat();
+        for keep in [Keep::Run, Keep::Root] {
+            for name in list_names(&self.hold_folder(keep))? {
+                holders.extend(name.strip_prefix(&prefix).map(str::to_owned));
+            }
+        }
+        Ok(holders)
+    }
+
+    /// Removes a name, and the image with its last one. `force`: all names of an image given by id,
+    /// and the name of one that a container uses.
+    pub fn remove(&self, text: &str, force: bool) -> Result<Vec<Removed>> {
+        let _alone = Lock::exclusive(&self.root)?;
+        let (asked, record) = self.ask(text)?;
+        let names = self.names_of(&record.id)?;
+        let holders = self.holders(&record.id)?;
+        let hex = record.id.hex();
+        let short = id::short(&hex);
+        let held = |holder: &String| id::short(holder).to_owned();
+        let going = match &asked {
+            Asked::Name(name) if names.len() > 1 && name.digest.is_none() => vec![name.familiar()],
+            Asked::Name(name) => {
+                if let (Some(holder), false) = (holders.first(), force) {
+                    let (name, holder) = (name.familiar(), held(holder));
+                    return Err(Error::conflict(format!(
+                        "conflict: unable to remove repository reference \"{name}\" (must force) - container {holder} is using its referenced image {short}"
+                    )));
+                }
+                names.clone()
+            }
+            Asked::Id => {
+                if names.len() > 1 && !force {
+                    return Err(Error::conflict(format!(
+                        "conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories"
+                    )));
+                }
+                if let (Some(holder), false) = (holders.first(), force) {
+                    let holder = held(holder);
+                    return Err(Error::conflict(format!(
+                        "conflict: unable to delete {short} (must be forced) - image is being used by container {holder}"
+                    )));
+                }
+                names.clone()
+            }
+        };
+        let mut removed = Vec::new();
+        for name in &going {
+            let path = self.folder("names").join(name.replace('/', "+"));
+            rustix::fs::unlink(&path).on_path("remove", &path)?;
+            removed.push(Removed::Untagged(name.clone()));
+        }
+        if going.len() < names.len() || !holders.is_empty() {
+            files::sync_folder(&self.folder("names"))?;
+            return Ok(removed);
+        }
+        let image = self.folder("images").join(&hex);
+        // Without its record it is not there for anybody.
+        rustix::fs::unlink(image.join("record")).on_path("remove", &image)?;
+        files::remove_tree(&image)?;
+        files::sync_folder(&self.folder("images"))?;
+        removed.push(Removed::Deleted(record.id));
+        self.drop_layers(&record.layers, &mut removed)?;
+        Ok(removed)
+    }
+
+    /// Removes those of these layers that no image uses, the topmost first.
+    fn drop_layers(&self, layers: &[String], removed: &mut Vec<Removed>) -> Result<()> {
+        let records = self.records()?;
+        let used: BTreeSet<&String> = records.iter().flat_map(|record| &record.layers).collect();
+        let mut first = Ok(());
+        for name in layers.iter().rev().filter(|name| !used.contains(name)) {
+            let folder = self.folder("layers").join(name);
+            // Somebody is just about to use it again.
+            let Ok(Some(_alone)) = Lock::try_exclusive(&folder) else {
+                continue;
+            };
+            let _ = rustix::fs::unlink(folder.join("record"));
+            match files::remove_tree(&folder) {
+                Ok(()) => removed.extend(Digest::from_hex(name).map(Removed::Deleted)),
+                Err(e) => first = first.and(Err(e)),
+            }
+        }
+        first
+    }
+}

@@ -1,0 +1,70 @@
+//! The driver overlay: the layers below, a folder for what the container writes above.
+//!
+//! Making a root is three folders, and nothing is synced.
+
+use super::{Driver, Root, RootSource, Writable, make, remove, take, tree_size};
+use crate::image::Image;
+use crate::layer::whiteout::Marks;
+use base::{OnError, Result};
+use rustix::fs::{AtFlags, Mode, chmodat, mkdirat};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+pub(super) struct Overlay {
+    pub(super) uppers: PathBuf,
+    pub(super) marks: Marks,
+}
+
+impl Overlay {
+    fn root(&self, path: &Path, lock: OwnedFd, image: &Image, writable: Writable) -> Root {
+        let mut lower: Vec<PathBuf> = image.layers.iter().rev().cloned().collect();
+        if lower.is_empty() {
+            // Its upper folder is empty when it begins, and nothing of it is ever written below.
+            lower.push(path.join("none"));
+        }
+        let source = RootSource::Overlay {
+            lower,
+            upper: path.join("upper"),
+            work: path.join("work"),
+            volatile: writable.volatile,
+            userxattr: self.marks == Marks::User,
+        };
+        Root { source, lock }
+    }
+}
+
+impl Driver for Overlay {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn create(&self, id: &str, image: &Image, writable: Writable) -> Result<Root> {
+        let (path, lock) = make(&self.uppers, id)?;
+        // The container's `/` has the mode of this folder, whatever the umask is.
+        let mode = Mode::from_raw_mode(0o755);
+        let made = mkdirat(&lock, "upper", mode)
+            .and_then(|()| chmodat(&lock, "upper", mode, AtFlags::empty()))
+            .and_then(|()| mkdirat(&lock, "work", Mode::RWXU))
+            .and_then(
+                |()| if image.layers.is_empty() { mkdirat(&lock, "none", mode) } else { Ok(()) },
+            );
+        if let Err(e) = made {
+            let _ = base::files::remove_tree(&path);
+            return Err(e).on_path("create", &path);
+        }
+        Ok(self.root(&path, lock, image, writable))
+    }
+
+    fn existing(&self, id: &str, image: &Image, writable: Writable) -> Result<Root> {
+        let (path, lock) = take(&self.uppers, id)?;
+        Ok(self.root(&path, lock, image, writable))
+    }
+
+    fn remove(&self, id: &str) -> Result<()> {
+        remove(&self.uppers, id)
+    }
+
+    fn size(&self, id: &str) -> Result<u64> {
+        tree_size(&self.uppers.join(id).join("upper"))
+    }
+}

@@ -1,0 +1,190 @@
+//! Copies single files with everything they have: content, owner, mode, times, attributes.
+//!
+//! Content is shared where the file system can (FICLONE), else copied by the kernel, else read and
+//! written. Attributes of overlay itself are never copied: they mean something only in a layer.
+
+use super::whiteout::Marks;
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat,
+    chownat, copy_file_range, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, futimens,
+    ioctl_ficlone, mknodat, openat, readlinkat, symlinkat, utimensat,
+};
+use rustix::io::{Errno, read, write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+type Result<T> = std::result::Result<T, Errno>;
+
+/// Seconds of the time of change of contents.
+#[allow(
+    clippy::useless_conversion,
+    clippy::unnecessary_cast,
+    reason = "the width depends on the target"
+)]
+pub(crate) fn seconds(stat: &Stat) -> i64 {
+    stat.st_mtime as i64
+}
+
+/// Its nanoseconds.
+#[allow(
+    clippy::useless_conversion,
+    clippy::unnecessary_cast,
+    reason = "the width depends on the target"
+)]
+pub(crate) fn nanos(stat: &Stat) -> u32 {
+    stat.st_mtime_nsec as u32
+}
+
+/// The times that a copy gets.
+pub(crate) fn times(stat: &Stat) -> Timestamps {
+    let time = Timespec { tv_sec: seconds(stat), tv_nsec: nanos(stat).into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn owner(stat: &Stat) -> (Option<Uid>, Option<Gid>) {
+    (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))
+}
+
+/// Opens for reading; a file of ours that says no is opened all the same.
+pub(crate) fn open_for_reading(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    stat: &Stat,
+    flags: OFlags,
+) -> Result<OwnedFd> {
+    let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    match openat(dir, name, flags, Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            // The store of an ordinary user: who owns a file may open it for a moment. The modes
+            // of what is in a store never matter to anybody but to containers.
+            let mode = stat.st_mode & 0o7777;
+            chmodat(dir, name, Mode::from_raw_mode(mode | 0o700), AtFlags::empty())?;
+            let fd = openat(dir, name, flags, Mode::empty());
+            chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+            fd
+        }
+        other => other,
+    }
+}
+
+fn content(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    if ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    let mut copied = false;
+    loop {
+        match copy_file_range(from, None, to, None, 1 << 24) {
+            Ok(0) if copied => return Ok(()),
+            // Some file systems say 0 where they mean that they cannot.
+            Ok(0) => break,
+            Ok(_) => copied = true,
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSPC) => return Err(Errno::NOSPC),
+            Err(e) if copied => return Err(e),
+            Err(_) => break,
+        }
+    }
+    let mut block = vec![0u8; 64 << 10];
+    loop {
+        let n = match read(from, &mut block) {
+            Ok(0) => return Ok(()),
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        let mut rest = &block[..n];
+        while !rest.is_empty() {
+            match write(to, rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+/// Copies the attributes, except overlay's own.
+fn xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    let mut small = [0u8; 256];
+    let mut large = Vec::new();
+    let names: &[u8] = match flistxattr(from, &mut small) {
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
+        Ok(n) => &small[..n],
+        Err(Errno::RANGE) => {
+            large.resize(64 << 10, 0);
+            let n = flistxattr(from, &mut large[..])?;
+            &large[..n]
+        }
+        Err(e) => return Err(e),
+    };
+    let mut value = Vec::new();
+    for name in names.split(|&c| c == 0).filter(|name| !name.is_empty()) {
+        let kept = name == b"security.capability" || !name.starts_with(b"security.");
+        if !kept || name.starts_with(b"trusted.") || name.starts_with(b"user.overlay.") {
+            continue;
+        }
+        value.resize(64 << 10, 0);
+        let n = fgetxattr(from, name, &mut value[..])?;
+        match fsetxattr(to, name, &value[..n], XattrFlags::empty()) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(Errno::PERM) if !rustix::process::geteuid().is_root() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Owner and attributes of a folder; modes and times come when its entries are there.
+pub(crate) fn folder_metadata(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    keep_owners: bool,
+    _marks: Marks,
+) -> Result<()> {
+    if keep_owners {
+        let (uid, gid) = owner(&rustix::fs::fstat(from)?);
+        fchown(to, uid, gid)?;
+    }
+    xattrs(from, to)
+}
+
+/// Copies anything but a folder.
+pub(crate) fn node(
+    from: BorrowedFd<'_>,
+    name: &[u8],
+    stat: &Stat,
+    to: BorrowedFd<'_>,
+    new: &[u8],
+    keep_owners: bool,
+) -> Result<()> {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    let (uid, gid) = owner(stat);
+    if kind == FileType::RegularFile {
+        let source = open_for_reading(from, name, stat, OFlags::empty())?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let copy = openat(to, new, flags, Mode::RUSR | Mode::WUSR)?;
+        if stat.st_size > 0 {
+            content(&source, &copy)?;
+        }
+        if keep_owners {
+            fchown(&copy, uid, gid)?;
+        }
+        fchmod(&copy, mode)?;
+        // After the owner: a change of owner takes capabilities away.
+        xattrs(source.as_fd(), copy.as_fd())?;
+        return futimens(&copy, &times(stat));
+    }
+    if kind == FileType::Symlink {
+        let target = readlinkat(from, name, Vec::new())?;
+        symlinkat(target.as_c_str(), to, new)?;
+    } else {
+        mknodat(to, new, kind, mode, stat.st_rdev)?;
+    }
+    if keep_owners {
+        chownat(to, new, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    if kind != FileType::Symlink {
+        chmodat(to, new, mode, AtFlags::empty())?;
+    }
+    utimensat(to, new, &times(stat), AtFlags::SYMLINK_NOFOLLOW)
+}

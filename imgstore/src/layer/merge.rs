@@ -1,0 +1,129 @@
+//! Lays a layer over a tree: what overlay does when it is mounted, done by copying.
+//!
+//! Used by the driver vfs and by `checkout`. Layers come lowest first; whiteouts remove, opaque
+//! folders empty, everything else replaces what has its name. Hard links within a layer stay.
+
+use super::copy;
+use super::path::{shown, split};
+use super::unpack::open_below;
+use super::walker::open_folder_at;
+use super::whiteout::{self, Marks};
+use base::files::remove_tree_at;
+use base::{OnError, Result};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, fchmod, futimens, linkat, mkdirat, statat,
+};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// A tree that layers are laid over.
+pub(crate) struct Merge<'a> {
+    root: BorrowedFd<'a>,
+    marks: Marks,
+    keep_owners: bool,
+    /// First name of each file of the layer that has several.
+    links: BTreeMap<u64, Vec<u8>>,
+    path: Vec<u8>,
+    /// Nothing was there before: nothing needs to be replaced.
+    empty: bool,
+}
+
+impl<'a> Merge<'a> {
+    /// Over this folder, which must be empty.
+    pub(crate) fn new(root: BorrowedFd<'a>, marks: Marks, keep_owners: bool) -> Self {
+        Self { root, marks, keep_owners, links: BTreeMap::new(), path: Vec::new(), empty: true }
+    }
+
+    /// Lays the next layer over the tree.
+    pub(crate) fn layer(&mut self, tree: &Path) -> Result<()> {
+        let from = base::files::open_folder(tree)?;
+        self.links.clear();
+        self.path.clear();
+        let to = open_folder_at(self.root, b".").on("open", "the root")?;
+        let fresh = self.empty;
+        self.folder(&from, &to, fresh)?;
+        self.empty = false;
+        Ok(())
+    }
+
+    fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, fresh: bool) -> Result<()> {
+        let length = self.path.len();
+        let at = |path: &[u8]| shown(path);
+        let mut entries = Dir::read_from(from).on("read", at(&self.path))?;
+        while let Some(entry) = entries.read() {
+            let entry = entry.on("read", at(&self.path))?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            if length > 0 {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(name.to_bytes());
+            self.entry(from, to, name, fresh)?;
+            self.path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, from: &OwnedFd, to: &OwnedFd, name: &CStr, fresh: bool) -> Result<()> {
+        let bytes = name.to_bytes();
+        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW).on("stat", shown(&self.path))?;
+        if whiteout::is_whiteout(&stat) {
+            return remove_tree_at(to, name).on("remove", shown(&self.path));
+        }
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            return self.subfolder(from, to, name, &stat, fresh);
+        }
+        if !fresh {
+            remove_tree_at(to, name).on("remove", shown(&self.path))?;
+        }
+        if stat.st_nlink > 1 {
+            if let Some(first) = self.links.get(&stat.st_ino) {
+                let (folder, first_name) = split(first);
+                return open_below(self.root, folder)
+                    .and_then(|dir| linkat(dir, first_name, to, bytes, AtFlags::empty()))
+                    .on("link", shown(&self.path));
+            }
+            self.links.insert(stat.st_ino, self.path.clone());
+        }
+        copy::node(from.as_fd(), bytes, &stat, to.as_fd(), bytes, self.keep_owners)
+            .on("copy", shown(&self.path))
+    }
+
+    fn subfolder(
+        &mut self,
+        from: &OwnedFd,
+        to: &OwnedFd,
+        name: &CStr,
+        stat: &Stat,
+        fresh: bool,
+    ) -> Result<()> {
+        let shown_path = shown(&self.path);
+        let source = copy::open_for_reading(from.as_fd(), name.to_bytes(), stat, OFlags::DIRECTORY)
+            .on("open", &shown_path)?;
+        let mut made = mkdirat(to, name, Mode::RWXU);
+        let mut fresh_below = true;
+        if let Err(Errno::EXIST) = made {
+            let there = statat(to, name, AtFlags::SYMLINK_NOFOLLOW).on("stat", &shown_path)?;
+            let is_folder = FileType::from_raw_mode(there.st_mode) == FileType::Directory;
+            if fresh || !is_folder || whiteout::is_opaque(&source, self.marks) {
+                remove_tree_at(to, name).on("remove", &shown_path)?;
+                made = mkdirat(to, name, Mode::RWXU);
+            } else {
+                fresh_below = false;
+                made = Ok(());
+            }
+        }
+        made.on("create", &shown_path)?;
+        let target = open_folder_at(to, name.to_bytes()).on("open", &shown_path)?;
+        self.folder(&source, &target, fresh_below)?;
+        copy::folder_metadata(source.as_fd(), target.as_fd(), self.keep_owners, self.marks)
+            .and_then(|()| fchmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777)))
+            .and_then(|()| futimens(&target, &copy::times(stat)))
+            .on("set owner, mode and times of", &shown_path)
+    }
+}

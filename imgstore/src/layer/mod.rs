@@ -1,0 +1,208 @@
+//! Layers: from a compressed archive to a folder, and from folders to a tree.
+//!
+//! The way of a byte: [`content`] reads, hashes and decompresses it; [`ring`] carries it to the
+//! other thread; [`parser`] cuts it into [`entry`]s (from [`header`] and [`pax`]); [`unpack`]
+//! writes it. [`settle`] completes a layer from those below; [`merge`] lays layers over each other.
+
+pub(crate) mod content;
+pub(crate) mod copy;
+pub(crate) mod entry;
+pub(crate) mod filelist;
+pub(crate) mod header;
+pub(crate) mod merge;
+pub(crate) mod metadata;
+pub(crate) mod parser;
+pub(crate) mod path;
+pub(crate) mod pax;
+mod ring;
+pub(crate) mod settle;
+pub(crate) mod unpack;
+pub(crate) mod walker;
+pub(crate) mod whiteout;
+
+use base::digest::{Digest, Sha256};
+use base::files::{self, open_folder};
+use base::{Error, OnError, Result};
+use content::Content;
+use filelist::FileList;
+use metadata::Made;
+use parser::Parser;
+use ring::{BLOCK, Ring};
+use rustix::fs::{Mode, fchmod, fstat, fstatvfs, mkdir};
+use settle::Lowers;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+use unpack::Unpacker;
+use whiteout::Marks;
+
+/// A layer that lies in the work folder.
+pub(crate) struct Unpacked {
+    /// Its folder, holding `tree` and `files`.
+    pub(crate) folder: PathBuf,
+    /// Of the decompressed archive.
+    pub(crate) diff: Digest,
+    /// Of the blob as it came.
+    pub(crate) blob: Digest,
+    pub(crate) blob_size: u64,
+    /// Bytes of all files.
+    pub(crate) size: u64,
+    /// Its root hides all layers below.
+    pub(crate) opaque: bool,
+    /// It takes something from the layers below, and is not complete until it has it.
+    pub(crate) waiting: Option<Box<Unpacker>>,
+}
+
+/// How layers of this store are unpacked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    pub(crate) marks: Marks,
+    /// All owners become the user.
+    pub(crate) squash: bool,
+    /// The archive must have its end mark, since no digest says that it is whole.
+    pub(crate) strict: bool,
+}
+
+/// Makes `folder` and unpacks the content into it.
+pub(crate) fn unpack(
+    mut content: Content<'_>,
+    folder: PathBuf,
+    style: Style,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Unpacked> {
+    let mut unpacker = Box::new(begin(&folder, style)?);
+    let mut hash = Sha256::new();
+    let mut parser = Parser::new();
+    if processors() > 1 {
+        two_threads(&mut content, &mut hash, &mut parser, &mut unpacker, progress)?;
+    } else {
+        let mut block = vec![0; BLOCK];
+        loop {
+            let n = content.read_some(&mut block)?;
+            if n == 0 {
+                break;
+            }
+            hash.update(&block[..n]);
+            parser.feed(&block[..n], &mut *unpacker)?;
+            progress(n as u64);
+        }
+    }
+    parser.finish(style.strict)?;
+    let (blob, blob_size) = content.finish()?;
+    let (size, opaque) = (unpacker.size, unpacker.opaque);
+    let waiting = if unpacker.waits() {
+        Some(unpacker)
+    } else {
+        let none = Lowers { trees: Vec::new(), marks: style.marks };
+        settle::complete(*unpacker, &none)?;
+        None
+    };
+    Ok(Unpacked { folder, diff: hash.finish(), blob, blob_size, size, opaque, waiting })
+}
+
+fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
+    files::create_dir_all(folder)?;
+    let tree = folder.join("tree");
+    mkdir(&tree, Mode::from_raw_mode(0o777)).on_path("create", &tree)?;
+    let root = open_folder(&tree)?;
+    let stat = fstat(&root).on_path("stat", &tree)?;
+    // What the umask is, seen and not asked: asking would change it for other threads.
+    let umask = 0o777 & !stat.st_mode;
+    fchmod(&root, Mode::from_raw_mode(0o755)).on_path("change mode of", &tree)?;
+    let made = Made { uid: stat.st_uid, gid: stat.st_gid, umask, squash: style.squash };
+    let space = fstatvfs(&root).on_path("stat", &tree)?;
+    // A bomb must end before the disk is full for everybody else.
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let list = FileList::create(&folder.join("files"))?;
+    Ok(Unpacker::new(root, list, made, style.marks, free - free / 64))
+}
+
+/// How many processors this process may use.
+fn processors() -> usize {
+    match rustix::thread::sched_getaffinity(None) {
+        Ok(set) => set.count() as usize,
+        Err(_) => 1,
+    }
+}
+
+fn two_threads(
+    content: &mut Content<'_>,
+    hash: &mut Sha256,
+    parser: &mut Parser,
+    unpacker: &mut Unpacker,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
+    let ring = Ring::default();
+    thread::scope(|scope| {
+        let writer = || {
+            let mut back = None;
+            while let Some((block, length)) = ring.next(back.take()) {
+                let done = parser.feed(&block[..length], unpacker);
+                if done.is_err() {
+                    ring.close();
+                    return done;
+                }
+                back = Some(block);
+            }
+            Ok(())
+        };
+        let builder = thread::Builder::new().name("unpack".into()).stack_size(256 << 10);
+        let writer = builder.spawn_scoped(scope, writer).on("start", "a thread")?;
+        let read = pump(content, hash, &ring, progress);
+        ring.end();
+        let written = match writer.join() {
+            Ok(written) => written,
+            Err(_) => Err(Error::other("unpacking ended in a bug")),
+        };
+        // Where both failed, the writer did so on what the reader had read before.
+        written.and(read)
+    })
+}
+
+fn pump(
+    content: &mut Content<'_>,
+    hash: &mut Sha256,
+    ring: &Ring,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
+    while let Some(mut block) = ring.free() {
+        let mut length = 0;
+        while length < block.len() {
+            let n = content.read_some(&mut block[length..])?;
+            if n == 0 {
+                break;
+            }
+            length += n;
+        }
+        if length == 0 {
+            break;
+        }
+        hash.update(&block[..length]);
+        ring.send((block, length));
+        progress(length as u64);
+    }
+    Ok(())
+}
+
+impl Unpacked {
+    /// Completes the layer on top of those below, topmost first. Says whether it took anything.
+    pub(crate) fn complete(&mut self, lowers: &[PathBuf], marks: Marks) -> Result<bool> {
+        let Some(unpacker) = self.waiting.take() else {
+            return Ok(false);
+        };
+        let open = |tree: &PathBuf| open_folder(tree);
+        let trees = lowers.iter().map(open).collect::<Result<Vec<_>>>()?;
+        settle::complete(*unpacker, &Lowers { trees, marks })?;
+        Ok(true)
+    }
+}
+
+/// Copies the merged tree of layers, lowest first, into an empty folder.
+pub(crate) fn copy_merged(layers: &[PathBuf], to: &Path, style: Style) -> Result<()> {
+    let root = open_folder(to)?;
+    let mut merge = merge::Merge::new(root.as_fd(), style.marks, !style.squash);
+    for tree in layers {
+        merge.layer(tree)?;
+    }
+    Ok(())
+}

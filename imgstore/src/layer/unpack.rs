@@ -1,0 +1,506 @@
+//! Entries become files: the second half of unpacking a layer.
+//!
+//! The rules. Nothing outside the tree is touched: every folder on the way is opened by descriptor
+//! without following links, and what would pass through a link is refused. A name that occurs
+//! again replaces what it was. Nothing below is looked at: hard links whose target is not in this
+//! layer, and folders without a header of their own, are kept for [`super::settle`]. Folders get
+//! their modes and times at the end, since their entries change them.
+
+use super::entry::Entry;
+use super::filelist::FileList;
+use super::header::Kind;
+use super::metadata::{self, Made};
+use super::parser::Sink;
+use super::path::{clean, is_below, shown, split};
+use super::walker::{Stop, Walker, open_folder_at};
+use super::whiteout::{self, Marks, Meaning, meaning};
+use base::digest::Sha256;
+use base::files::remove_tree_at;
+use base::{Error, Kind as ErrorKind, OnError, Result};
+use rustix::fs::{
+    Advice, AtFlags, FileType, Mode, OFlags, fadvise, futimens, linkat, mkdirat, mknodat, openat,
+    statat, symlinkat, utimensat,
+};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Files from this size on are handed to the disk as soon as they are whole, so that the sync at
+/// the end finds little to do.
+const WRITE_OUT: u64 = 64 << 10;
+/// How much may wait for the layers below before it is taken for an attack.
+const PENDING_CAP: usize = 16 << 20;
+
+/// A folder whose mode and times are still to be set.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) path: Vec<u8>,
+    /// It had a header; else its mode, owner and times come from the layers below.
+    pub(crate) header: bool,
+    pub(crate) mode: u32,
+    pub(crate) set_mode: bool,
+    pub(crate) mtime: (i64, u32),
+}
+
+/// A hard link whose target was not in this layer when it came.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) path: Vec<u8>,
+    pub(crate) target: Vec<u8>,
+}
+
+/// What is left to do when all entries have come.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    pub(crate) folders: Vec<Folder>,
+    pub(crate) links: Vec<Link>,
+    size: usize,
+}
+
+struct Current {
+    fd: OwnedFd,
+    entry: Entry,
+    path: Vec<u8>,
+    hash: Sha256,
+}
+
+/// Where and how a layer is unpacked.
+pub(crate) struct Unpacker {
+    walker: Walker,
+    list: FileList,
+    made: Made,
+    marks: Marks,
+    current: Option<Current>,
+    pending: Pending,
+    /// The root hides all layers below.
+    pub(crate) opaque: bool,
+    /// Bytes of all files.
+    pub(crate) size: u64,
+    budget: u64,
+}
+
+impl Unpacker {
+    /// Into an empty folder; `budget` is how many bytes its files may have.
+    pub(crate) fn new(
+        root: OwnedFd,
+        list: FileList,
+        made: Made,
+        marks: Marks,
+        budget: u64,
+    ) -> Self {
+        Self {
+            walker: Walker::new(root),
+            list,
+            made,
+            marks,
+            current: None,
+            pending: Pending::default(),
+            opaque: false,
+            size: 0,
+            budget,
+        }
+    }
+
+    /// Whether something of the layers below is needed.
+    pub(crate) fn waits(&self) -> bool {
+        let folders = &self.pending.folders;
+        if !self.pending.links.is_empty() {
+            return true;
+        }
+        if folders.iter().all(|folder| folder.header) {
+            return false;
+        }
+        // A header may have come after the first entry of its folder.
+        let mut own: Vec<&[u8]> = Vec::with_capacity(folders.len());
+        own.extend(folders.iter().filter(|f| f.header).map(|f| f.path.as_slice()));
+        own.sort_unstable();
+        folders.iter().any(|f| !f.header && own.binary_search(&f.path.as_slice()).is_err())
+    }
+
+    /// What new files get.
+    pub(crate) fn made(&self) -> &Made {
+        &self.made
+    }
+
+    /// The folder entered last.
+    pub(crate) fn here(&self) -> BorrowedFd<'_> {
+        self.walker.here()
+    }
+
+    /// The links that wait for their targets.
+    pub(crate) fn take_links(&mut self) -> Vec<Link> {
+        std::mem::take(&mut self.pending.links)
+    }
+
+    /// Ends the list; gives the tree and what is left to do.
+    pub(crate) fn finish(self) -> Result<(Walker, Pending)> {
+        self.list.finish()?;
+        Ok((self.walker, self.pending))
+    }
+
+    /// Enters the folder of an entry and makes what is missing on the way.
+    pub(crate) fn enter(&mut self, folder: &[u8]) -> Result<()> {
+        let mut last = 0;
+        loop {
+            let Err(Stop { end, errno }) = self.walker.enter(folder) else {
+                return Ok(());
+            };
+            let path = &folder[..end];
+            // Twice at the same place: what was made is not there.
+            if end == last {
+                return Err(errno).on("open", shown(path));
+            }
+            last = end;
+            let (_, name) = split(path);
+            let dir = self.walker.here();
+            let hide = match errno {
+                Errno::NOENT => false,
+                Errno::NOTDIR | Errno::LOOP => {
+                    if !whiteout::is_whiteout_at(dir, name).on("stat", shown(path))? {
+                        let text = "the way to it passes through a link or a file";
+                        return Err(refuse(folder, &format!("{text}: {}", shown(path))));
+                    }
+                    remove(dir, name, path)?;
+                    true
+                }
+                _ => return Err(errno).on("open", shown(path)),
+            };
+            mkdirat(dir, name, Mode::from_raw_mode(0o755)).on("create", shown(path))?;
+            if hide {
+                set_opaque(dir, name, path, self.marks)?;
+            }
+            let set_mode = self.made.umask & 0o755 != 0;
+            let path = path.to_vec();
+            self.wait_for(path.len())?;
+            self.pending.folders.push(Folder {
+                path,
+                header: false,
+                mode: 0o755,
+                set_mode,
+                mtime: (0, 0),
+            });
+        }
+    }
+
+    fn wait_for(&mut self, bytes: usize) -> Result<()> {
+        self.pending.size += bytes + 64;
+        if self.pending.size > PENDING_CAP {
+            return Err(Error::bad_input("archive: too many folders and links in one layer"));
+        }
+        Ok(())
+    }
+
+    /// Removes what stands in the way of an entry. Gives whether it was a whiteout.
+    fn replace(&mut self, name: &[u8], path: &[u8]) -> Result<bool> {
+        let dir = self.walker.here();
+        let was = whiteout::is_whiteout_at(dir, name).on("stat", shown(path))?;
+        remove(dir, name, path)?;
+        if !self.pending.links.is_empty() {
+            self.pending.links.retain(|link| !is_below(&link.path, path));
+        }
+        self.pending.folders.retain(|folder| !is_below(&folder.path, path));
+        Ok(was)
+    }
+
+    fn folder(&mut self, entry: &Entry, name: &[u8], path: Vec<u8>) -> Result<()> {
+        let mut is_new = true;
+        if !name.is_empty() {
+            // No set-id bits yet: entries would inherit the group.
+            let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o700);
+            let mut tries = 0;
+            while let Err(errno) = mkdirat(self.walker.here(), name, mode) {
+                let dir = self.walker.here();
+                tries += 1;
+                if errno != Errno::EXIST || tries > 1 {
+                    return Err(errno).on("create", shown(&path));
+                }
+                let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).on("stat", shown(&path))?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    is_new = false;
+                    break;
+                }
+                if self.replace(name, &path)? {
+                    mkdirat(self.walker.here(), name, mode).on("create", shown(&path))?;
+                    set_opaque(self.walker.here(), name, &path, self.marks)?;
+                    break;
+                }
+            }
+        } else {
+            is_new = false;
+        }
+        let owner = (entry.uid, entry.gid);
+        let chown = self.made.differs(owner.0, owner.1);
+        if !is_new || chown || !entry.xattrs.is_empty() {
+            let fd = match name {
+                b"" => None,
+                _ => Some(open_folder_at(self.walker.here(), name).on("open", shown(&path))?),
+            };
+            let fd = fd.as_ref().map_or(self.walker.root(), AsFd::as_fd);
+            if !is_new && !self.made.squash || chown {
+                let (uid, gid) = (Some(metadata_uid(owner.0)), Some(metadata_gid(owner.1)));
+                rustix::fs::fchown(fd, uid, gid).on("change owner of", shown(&path))?;
+            }
+            metadata::set_xattrs(fd, &path, &entry.xattrs, &self.made)?;
+        }
+        self.list.add(b'd', Some(entry.mode), None, &path, b"")?;
+        self.wait_for(path.len())?;
+        let got = entry.mode & 0o777 & !self.made.umask;
+        let set_mode = !is_new || chown || got != entry.mode;
+        let (mode, mtime) = (entry.mode, entry.mtime);
+        self.pending.folders.push(Folder { path, header: true, mode, set_mode, mtime });
+        Ok(())
+    }
+
+    fn file(&mut self, entry: Entry, name: &[u8], path: Vec<u8>) -> Result<()> {
+        self.size = self.size.saturating_add(entry.size);
+        if self.size > self.budget {
+            let text =
+                format!("write {}: the layer needs more room than the disk has", shown(&path));
+            return Err(Error::new(ErrorKind::NoSpace, text));
+        }
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(entry.mode);
+        let mut fd = openat(self.walker.here(), name, flags, mode);
+        if let Err(Errno::EXIST) = fd {
+            self.replace(name, &path)?;
+            fd = openat(self.walker.here(), name, flags, mode);
+        }
+        let fd = fd.on("create", shown(&path))?;
+        self.current = Some(Current { fd, entry, path, hash: Sha256::new() });
+        Ok(())
+    }
+
+    fn close(&mut self, current: Current) -> Result<()> {
+        let Current { fd, entry, path, hash } = current;
+        let at = || shown(&path);
+        metadata::own(fd.as_fd(), &self.made, (entry.uid, entry.gid), entry.mode, true)
+            .on("change owner or mode of", at())?;
+        metadata::set_xattrs(&fd, &path, &entry.xattrs, &self.made)?;
+        futimens(&fd, &metadata::times(entry.mtime)).on("set times of", at())?;
+        if entry.size >= WRITE_OUT {
+            // Begins to write, and lets go of what is written: an image must not push the running
+            // application out of memory. A file system that cannot do it loses nothing.
+            let _ = fadvise(&fd, 0, None, Advice::DontNeed);
+        }
+        self.list.add(b'f', Some(entry.mode), Some((entry.size, hash.finish())), &path, b"")
+    }
+
+    fn special(&mut self, entry: &Entry, name: &[u8], path: &[u8]) -> Result<()> {
+        let device = rustix::fs::makedev(entry.major, entry.minor);
+        let (kind, letter) = match entry.kind {
+            Kind::Char if device == 0 => {
+                return Err(refuse(path, "character device 0:0, which would remove a file"));
+            }
+            Kind::Char => (FileType::CharacterDevice, b'c'),
+            Kind::Block => (FileType::BlockDevice, b'b'),
+            Kind::Symlink => (FileType::Symlink, b'l'),
+            _ => (FileType::Fifo, b'p'),
+        };
+        if matches!(letter, b'c' | b'b') && self.made.squash {
+            return Ok(());
+        }
+        if kind == FileType::Symlink && (entry.link.is_empty() || entry.link.len() > 4095) {
+            return Err(refuse(path, "symbolic link with an impossible target"));
+        }
+        let mode = Mode::from_raw_mode(entry.mode);
+        let make = |dir: BorrowedFd<'_>| match kind {
+            FileType::Symlink => symlinkat(entry.link.as_slice(), dir, name),
+            FileType::Fifo => mknodat(dir, name, kind, mode, 0),
+            _ => mknodat(dir, name, kind, mode, device),
+        };
+        let mut done = make(self.walker.here());
+        if let Err(Errno::EXIST) = done {
+            self.replace(name, path)?;
+            done = make(self.walker.here());
+        }
+        done.on("create", shown(path))?;
+        let dir = self.walker.here();
+        metadata::own_at(dir, name, &self.made, (entry.uid, entry.gid))
+            .on("change owner of", shown(path))?;
+        let again = self.made.differs(entry.uid, entry.gid) || entry.mode & self.made.umask != 0;
+        if kind != FileType::Symlink && again {
+            // Just made by us in a folder that only we can enter: no link can be in its place.
+            rustix::fs::chmodat(dir, name, mode, AtFlags::empty())
+                .on("change mode of", shown(path))?;
+        }
+        let times = metadata::times(entry.mtime);
+        utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW).on("set times of", shown(path))?;
+        let target = if kind == FileType::Symlink { entry.link.as_slice() } else { b"" };
+        self.list.add(letter, Some(entry.mode), None, path, target)
+    }
+
+    fn hard_link(&mut self, entry: &Entry, name: &[u8], path: Vec<u8>) -> Result<()> {
+        let target = clean(&entry.link)?;
+        if target.is_empty() || target == path {
+            return Err(refuse(&path, "hard link to itself or to the root"));
+        }
+        if !matches!(meaning(split(&target).1), Meaning::Plain) {
+            return Err(refuse(&path, "hard link to a whiteout"));
+        }
+        // Before the target is looked for: it must not be found below what is replaced.
+        if statat(self.walker.here(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            if is_below(&target, &path) {
+                return Err(refuse(&path, "hard link to what it replaces"));
+            }
+            self.replace(name, &path)?;
+        }
+        self.list.add(b'h', None, None, &path, &target)?;
+        if self.link_inside(name, &path, &target)? {
+            return Ok(());
+        }
+        self.wait_for(path.len() + target.len())?;
+        self.pending.links.push(Link { path, target });
+        Ok(())
+    }
+
+    /// Links to a target in this layer, if it is there.
+    pub(crate) fn link_inside(&mut self, name: &[u8], path: &[u8], target: &[u8]) -> Result<bool> {
+        let (folder, target_name) = split(target);
+        let here = self.walker.here();
+        let other;
+        let from = if folder == split(path).0 {
+            here
+        } else {
+            match open_below(self.walker.root(), folder) {
+                Ok(fd) => other = fd,
+                Err(Errno::NOENT) => return Ok(false),
+                Err(Errno::NOTDIR | Errno::LOOP) => {
+                    return Err(refuse(path, "hard link through a link or a file"));
+                }
+                Err(e) => return Err(e).on("open", shown(folder)),
+            }
+            other.as_fd()
+        };
+        let stat = match statat(from, target_name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(e) => return Err(e).on("stat", shown(target)),
+        };
+        if whiteout::is_whiteout(&stat)
+            || FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        {
+            return Err(refuse(path, "hard link to a folder or to what was removed"));
+        }
+        linkat(from, target_name, here, name, AtFlags::empty()).on("link", shown(path))?;
+        Ok(true)
+    }
+
+    fn white_out(&mut self, name: &[u8], path: &[u8]) -> Result<()> {
+        let dir = self.walker.here();
+        match whiteout::make(dir, name) {
+            Ok(()) => {}
+            // The layer has its own: a file hides what is below it, a folder must be told to.
+            Err(Errno::EXIST) => {
+                let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).on("stat", shown(path))?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    set_opaque(dir, name, path, self.marks)?;
+                }
+            }
+            Err(Errno::PERM) => {
+                let text =
+                    "an ordinary user can only remove files of lower layers on Linux 5.8 and newer";
+                return Err(Error::unsupported(format!("remove {}: {text}", shown(path))));
+            }
+            Err(e) => return Err(e).on("remove", shown(path)),
+        }
+        self.list.add(b'w', None, None, path, b"")
+    }
+}
+
+impl Sink for Unpacker {
+    fn entry(&mut self, entry: Entry) -> Result<()> {
+        let path = clean(&entry.path)?;
+        let (folder, name) = split(&path);
+        if name.is_empty() && entry.kind != Kind::Folder {
+            return Err(refuse(&path, "the root can only be a folder"));
+        }
+        let parts = || folder.split(|&c| c == b'/');
+        if parts().any(|part| matches!(meaning(part), Meaning::Ignored)) {
+            return Ok(());
+        }
+        if parts().any(|part| !matches!(meaning(part), Meaning::Plain)) {
+            return Err(refuse(&path, "name below a whiteout"));
+        }
+        self.enter(folder)?;
+        match meaning(name) {
+            Meaning::Plain => {}
+            Meaning::Ignored => return Ok(()),
+            Meaning::Wrong => return Err(refuse(&path, "whiteout of nothing")),
+            Meaning::Opaque => {
+                self.opaque |= folder.is_empty();
+                let done = whiteout::set_opaque(self.walker.here(), self.marks);
+                done.on("mark as opaque", shown(folder))?;
+                return self.list.add(b'o', None, None, folder, b"");
+            }
+            Meaning::Gone(gone) => {
+                let gone_path = [folder, if folder.is_empty() { b"" } else { b"/" }, gone].concat();
+                return self.white_out(gone, &gone_path);
+            }
+        }
+        let name = name.to_vec();
+        match entry.kind {
+            Kind::File => self.file(entry, &name, path),
+            Kind::Folder => self.folder(&entry, &name, path),
+            Kind::HardLink => self.hard_link(&entry, &name, path),
+            _ => self.special(&entry, &name, &path),
+        }
+    }
+
+    fn data(&mut self, mut bytes: &[u8]) -> Result<()> {
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        current.hash.update(bytes);
+        while !bytes.is_empty() {
+            match rustix::io::write(&current.fd, bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e).on("write", shown(&current.path)),
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        match self.current.take() {
+            Some(current) => self.close(current),
+            None => Ok(()),
+        }
+    }
+}
+
+fn metadata_uid(uid: u32) -> rustix::fs::Uid {
+    rustix::fs::Uid::from_raw(uid)
+}
+
+fn metadata_gid(gid: u32) -> rustix::fs::Gid {
+    rustix::fs::Gid::from_raw(gid)
+}
+
+fn refuse(path: &[u8], why: &str) -> Error {
+    Error::bad_input(format!("archive: {}: {why}", shown(path)))
+}
+
+fn remove(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
+    let name = CString::new(name).map_err(std::io::Error::from).on("remove", shown(path))?;
+    remove_tree_at(dir, &name).on("remove", shown(path))
+}
+
+fn set_opaque(dir: BorrowedFd<'_>, name: &[u8], path: &[u8], marks: Marks) -> Result<()> {
+    open_folder_at(dir, name)
+        .and_then(|fd| whiteout::set_opaque(fd, marks))
+        .on("mark as opaque", shown(path))
+}
+
+/// Opens a folder below a root, following nothing.
+pub(crate) fn open_below(
+    root: BorrowedFd<'_>,
+    folder: &[u8],
+) -> std::result::Result<OwnedFd, Errno> {
+    let mut fd = open_folder_at(root, b".")?;
+    for part in folder.split(|&c| c == b'/').filter(|part| !part.is_empty()) {
+        fd = open_folder_at(&fd, part)?;
+    }
+    Ok(fd)
+}

@@ -1,0 +1,178 @@
+//! The store: a root folder with a fixed set of folders below it. `README.md` has the format.
+//!
+//! Opening it is cheap, since every `run` does: one small file is read. Nothing is visible under
+//! its final name before it is whole, verified and durable: see [`crate::commit`].
+
+use crate::layer::Style;
+use crate::layer::whiteout::Marks;
+use base::files::{self, Lock, Sync};
+use base::folders::Folders;
+use base::{Error, Kind, OnError, Result, log, text};
+use rustix::fs::{CWD, Mode, fstat, mkdir, stat};
+use rustix::io::Errno;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The newest format that this program writes.
+const FORMAT: &str = "1.0";
+const SUBFOLDERS: [&str; 6] = ["names", "images", "layers", "holds", "uppers", "work"];
+
+/// How a store is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `overlay` or `vfs`; none: by environment, settings, probe.
+    pub driver: Option<String>,
+    /// It is not made where it is not.
+    pub existing_only: bool,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) root: PathBuf,
+    pub(crate) run: PathBuf,
+    pub(crate) driver: Option<String>,
+    pub(crate) marks: Marks,
+}
+
+impl Store {
+    /// Opens the store in the root folder, or makes it.
+    pub fn open(folders: &Folders, options: Options) -> Result<Self> {
+        let root = folders.root.clone();
+        let driver = options.driver.or_else(|| {
+            let setting = &folders.settings.storage_driver;
+            crate::graphdriver::from_environment()
+                .or((!setting.is_empty()).then(|| setting.clone()))
+        });
+        let marks = match files::read_capped(&root.join("format"), 4096) {
+            Ok(text) => read_format(&text).map_err(|e| e.context(root.display()))?,
+            Err(e) if e.kind() == Kind::NotFound && !options.existing_only => create(&root)?,
+            Err(e) => return Err(e),
+        };
+        Ok(Self { root, run: folders.run.clone(), driver, marks })
+    }
+
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// How layers are unpacked here.
+    pub(crate) fn style(&self) -> Style {
+        Style { marks: self.marks, squash: self.marks == Marks::User, strict: false }
+    }
+
+    /// A folder of our own below `work`; what dead processes left there goes.
+    pub(crate) fn work(&self) -> Result<Work> {
+        let work = self.folder("work");
+        sweep(&work)?;
+        loop {
+            let mut name = [0; 8];
+            text::id::random(&mut name)?;
+            let path = work.join(text::hex::encode(&name));
+            mkdir(&path, Mode::RWXU).on_path("create", &path)?;
+            // Between the two calls somebody else may sweep it away.
+            let Some(lock) = Lock::try_exclusive(&path).ok().flatten() else {
+                continue;
+            };
+            let same = match (fstat(lock.fd()), stat(&path)) {
+                (Ok(ours), Ok(there)) => ours.st_ino == there.st_ino,
+                _ => false,
+            };
+            if same {
+                return Ok(Work { path, _lock: lock });
+            }
+        }
+    }
+}
+
+/// A folder for one piece of work, gone at its end.
+pub(crate) struct Work {
+    pub(crate) path: PathBuf,
+    _lock: Lock,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Err(e) = files::remove_tree(&self.path) {
+            log::warn(e.message());
+        }
+    }
+}
+
+/// Removes what nobody holds.
+fn sweep(work: &Path) -> Result<()> {
+    for entry in fs::read_dir(work).on_path("read", work)? {
+        let path = entry.on_path("read", work)?.path();
+        if let Ok(Some(_held)) = Lock::try_exclusive(&path) {
+            files::remove_tree(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// `1.0` and `marks trusted` or `marks user`, a line each; what else there is, is for newer ones.
+fn read_format(text: &[u8]) -> Result<Marks> {
+    let text = String::from_utf8_lossy(text);
+    let version = text.lines().next().unwrap_or_default();
+    if version.split('.').next() != FORMAT.split('.').next() {
+        let shown: String = version.chars().take(20).filter(|c| !c.is_control()).collect();
+        let text = format!("store of format '{shown}', and this program knows {FORMAT}");
+        return Err(Error::unsupported(text));
+    }
+    Ok(if text.lines().any(|line| line == "marks user") { Marks::User } else { Marks::Trusted })
+}
+
+fn create(root: &Path) -> Result<Marks> {
+    files::create_dir_all(root)?;
+    let _alone = Lock::exclusive(root)?;
+    // Somebody else may have been faster.
+    if let Ok(text) = files::read_capped(&root.join("format"), 4096) {
+        return read_format(&text);
+    }
+    let names = fs::read_dir(root).on_path("read", root)?.filter_map(std::result::Result::ok);
+    let foreign = |name: &std::ffi::OsStr| name == "aufs" || name == "overlay2" || name == "image";
+    if names.into_iter().any(|entry| foreign(&entry.file_name())) {
+        let text = format!("{} is a folder of another program", root.display());
+        return Err(Error::conflict(text));
+    }
+    for name in SUBFOLDERS {
+        let path = root.join(name);
+        match rustix::fs::mkdirat(CWD, &path, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(e).on_path("create", &path),
+        }
+    }
+    let marks = if privileged() { Marks::Trusted } else { Marks::User };
+    let kind = if marks == Marks::User { "user" } else { "trusted" };
+    let text = format!("{FORMAT}\nmarks {kind}\n");
+    files::write_then_rename(root, "format", text.as_bytes(), Sync::Yes)?;
+    if marks == Marks::User {
+        log::warn("images of an ordinary user: owners and devices of their files are not kept");
+    }
+    Ok(marks)
+}
+
+/// Root of the whole machine, not of a user namespace: only he may set `trusted.*`.
+fn privileged() -> bool {
+    let whole = |map: Vec<u8>| {
+        let map = String::from_utf8_lossy(&map);
+        let mut fields = map.split_whitespace();
+        fields.nth(2).is_some_and(|count| count == "4294967295")
+    };
+    rustix::process::geteuid().is_root()
+        && fs::read("/proc/self/uid_map").map(whole).unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats() {
+        assert_eq!(read_format(b"1.0\nmarks trusted\n").unwrap(), Marks::Trusted);
+        assert_eq!(read_format(b"1.7\nnew thing\nmarks user\n").unwrap(), Marks::User);
+        for text in ["", "2.0\n", "x", "10.0\n"] {
+            assert!(read_format(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}
