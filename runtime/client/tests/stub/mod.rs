@@ -49,6 +49,8 @@ pub struct Script {
     /// `create` is refused with this status and text, once.
     pub refuse_create: Option<(u16, &'static str)>,
     pub warnings: Vec<String>,
+    /// The hijacked stream stays open when the container has ended, so many milliseconds.
+    pub linger: u64,
     /// Say the content type of the stream.
     pub multiplexed: bool,
 }
@@ -64,6 +66,7 @@ impl Default for Script {
             refuse_start: None,
             refuse_create: None,
             warnings: Vec::new(),
+            linger: 0,
             multiplexed: true,
         }
     }
@@ -319,6 +322,10 @@ fn hijack(shared: &Shared, head: &RequestHead, socket: &Arc<UnixStream>, input: 
             shared.log(String::from("(client gone)"));
             break;
         }
+    }
+    if script.linger > 0 {
+        shared.set(|state| state.ended = true);
+        std::thread::sleep(Duration::from_millis(script.linger));
     }
     let _ = socket.shutdown(std::net::Shutdown::Write);
     shared.set(|state| state.ended = true);
