@@ -1,138 +1,25 @@
 //! The client against a stub of the server: whole commands, with real descriptors.
 //!
-//! The client writes to the process's own standard streams, so each command is a process: this
-//! test program again, which runs `child` alone.
+//! The client writes to the process's own standard streams, so each command is a process
+//! (`child`).
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails is to panic")]
 
+mod child;
 mod stub;
 
 use base_http::frames::Channel::{Stderr, Stdout};
-use client::{Connect, Invocation};
+use child::{MARK, run, start, wait};
 use rustix::process::Signal;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use stub::{Script, Step, Stub};
 
-/// What the test harness prints comes before this.
-const MARK: &str = "\u{1}";
-
-struct ToStub {
-    socket: PathBuf,
-    in_process: bool,
-}
-
-impl Connect for ToStub {
-    fn connect(&self) -> base::Result<UnixStream> {
-        base::OnError::on_path(UnixStream::connect(&self.socket), "connect", &self.socket)
-    }
-    fn in_process(&self) -> bool {
-        self.in_process
-    }
-    fn keep_foreground(&self) {}
-}
-
-/// The command itself, when the environment names a folder; else nothing to test.
+/// A command, when this program is run as one.
 #[test]
 fn child() {
-    let Ok(folder) = std::env::var("STUB_FOLDER") else { return };
-    let folder = PathBuf::from(folder);
-    print!("{MARK}");
-    std::io::stdout().flush().unwrap();
-    let args = std::fs::read_to_string(folder.join("args")).unwrap();
-    let args = args.split('\0').filter(|arg| !arg.is_empty()).map(Into::into).collect();
-    let signals = std::fs::File::options().read(true).write(true).open(folder.join("signals"));
-    let connect =
-        ToStub { socket: folder.join("socket"), in_process: std::env::var("STUB_NEAR").is_ok() };
-    let code = match Invocation::parse(args) {
-        Ok(invocation) => invocation.run(&connect, OwnedFd::from(signals.unwrap())),
-        Err(usage) => {
-            print!("{}", usage.text);
-            usage.code
-        }
-    };
-    std::process::exit(code.into());
-}
-
-/// A command that runs.
-struct Running {
-    child: Child,
-    signals: std::fs::File,
-}
-
-fn command(stub: &Stub, args: &[&str], near: bool) -> (Command, std::fs::File) {
-    let folder = &stub.folder;
-    std::fs::write(folder.join("args"), args.join("\0")).unwrap();
-    let fifo = folder.join("signals");
-    if !fifo.exists() {
-        let mode = rustix::fs::Mode::RWXU;
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    }
-    let signals = std::fs::File::options().read(true).write(true).open(&fifo).unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child", "--nocapture", "--quiet"]);
-    command.env("STUB_FOLDER", folder).env_remove("STUB_NEAR").env("FROM_HERE", "yes");
-    if near {
-        command.env("STUB_NEAR", "1");
-    }
-    (command, signals)
-}
-
-fn start(stub: &Stub, args: &[&str], near: bool) -> Running {
-    let (mut command, signals) = command(stub, args, near);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Running { child: command.spawn().unwrap(), signals }
-}
-
-fn wait(child: &mut Child) -> i32 {
-    let limit = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < limit {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code().unwrap_or(-1);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    panic!("the command did not end");
-}
-
-impl Running {
-    /// Standard output, standard error, exit code.
-    fn end(mut self) -> (String, String, i32) {
-        let mut stdout = self.child.stdout.take().unwrap();
-        let mut stderr = self.child.stderr.take().unwrap();
-        let read = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
-            text
-        });
-        let mut text = String::new();
-        stdout.read_to_string(&mut text).unwrap();
-        let code = wait(&mut self.child);
-        let text = text.split_once(MARK).unwrap().1.to_string();
-        (text, read.join().unwrap(), code)
-    }
-
-    fn signal(&mut self, signal: Signal) {
-        self.signals.write_all(&[signal.as_raw() as u8]).unwrap();
-    }
-}
-
-/// Runs a command with this standard input.
-fn run(stub: &Stub, args: &[&str], near: bool, stdin: &[u8]) -> (String, String, i32) {
-    let mut running = start(stub, args, near);
-    let mut pipe = running.child.stdin.take().unwrap();
-    let stdin = stdin.to_vec();
-    let writer = std::thread::spawn(move || {
-        let _ = pipe.write_all(&stdin);
-    });
-    let end = running.end();
-    writer.join().unwrap();
-    end
+    child::run_if_asked();
 }
 
 fn said(out: &str, err: &str, code: i32) -> (String, String, i32) {
@@ -395,79 +282,6 @@ fn attach_and_start_a_give_the_exit_code() {
         let script = Script { steps: vec![Step::Echo], exit_code: 4, ..Script::default() };
         let stub = Stub::start(script);
         assert_eq!(run(&stub, args, false, b"typed\n"), said("typed\n", "", 4), "{args:?}");
-    }
-}
-
-/// A terminal for a child: our side, and the path of its side.
-fn terminal() -> (OwnedFd, PathBuf) {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let path = ptsname(&ours, Vec::new()).unwrap();
-    (ours, PathBuf::from(path.to_str().unwrap()))
-}
-
-fn read_until(terminal: &OwnedFd, seen: &mut String, what: &str) {
-    let limit = Instant::now() + Duration::from_secs(20);
-    while !seen.contains(what) {
-        assert!(Instant::now() < limit, "{what:?} did not come: {seen:?}");
-        let events = rustix::event::PollFlags::IN;
-        let mut fds = [rustix::event::PollFd::new(terminal, events)];
-        let second = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
-        if rustix::event::poll(&mut fds, Some(&second)).unwrap() == 0 {
-            continue;
-        }
-        let mut piece = [0; 4096];
-        let n = rustix::io::read(terminal, &mut piece).unwrap();
-        *seen += &String::from_utf8_lossy(&piece[..n]);
-    }
-}
-
-#[test]
-fn a_terminal_is_raw_meanwhile_tells_its_size_and_is_restored() {
-    let size = |rows, columns| rustix::termios::Winsize {
-        ws_row: rows,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    for (keys, code) in [(&b"hi\x03\x04done!"[..], 6), (b"hidone", 0)] {
-        let steps = vec![Step::Say(Stdout, "ready\r\n"), Step::EchoUntil("done!")];
-        let stub = Stub::start(Script { steps, tty: true, exit_code: 6, ..Script::default() });
-        let (ours, path) = terminal();
-        let theirs = std::fs::File::options().read(true).write(true).open(&path).unwrap();
-        rustix::termios::tcsetwinsize(&theirs, size(33, 77)).unwrap();
-        let before = rustix::termios::tcgetattr(&theirs).unwrap();
-        let (mut command, mut signals) = command(&stub, &["run", "-it", "img"], false);
-        let handle = || Stdio::from(theirs.try_clone().unwrap());
-        command.stdin(handle()).stdout(handle()).stderr(handle());
-        let mut child = command.spawn().unwrap();
-        let mut seen = String::new();
-        read_until(&ours, &mut seen, "ready\r\n");
-        let raw = rustix::termios::tcgetattr(&theirs).unwrap();
-        assert!(!raw.local_modes.contains(rustix::termios::LocalModes::ISIG));
-        rustix::termios::tcsetwinsize(&theirs, size(50, 100)).unwrap();
-        signals.write_all(&[Signal::WINCH.as_raw() as u8]).unwrap();
-        // Ctrl-C and ctrl-D are bytes for the container.
-        rustix::io::write(&ours, keys).unwrap();
-        read_until(&ours, &mut seen, "done");
-        if code == 0 {
-            rustix::io::write(&ours, b"more\x10\x11").unwrap();
-        }
-        assert_eq!(wait(&mut child), code);
-        let after = rustix::termios::tcgetattr(&theirs).unwrap();
-        assert_eq!(format!("{before:?}"), format!("{after:?}"));
-        let log = stub.log();
-        let sizes = log.iter().filter(|line| line.contains("/resize"));
-        let sizes: Vec<&str> = sizes.filter_map(|line| line.split('?').nth(1)).collect();
-        assert_eq!(sizes, ["h=33&w=77", "h=50&w=100"]);
-        assert!(stub.created().unwrap().contains("\"ConsoleSize\":[33,77]"));
-        assert!(!log.iter().any(|line| line.contains("/kill")));
-        // What was typed before the keys that detach arrives, the keys do not.
-        let typed = if code == 0 { [keys, b"more"].concat() } else { keys.to_vec() };
-        stub.wait_stdin(typed.len());
-        assert_eq!(stub.stdin(), typed);
     }
 }
 
