@@ -1,2 +1,24 @@
-//! All unsafe code of the house behind safe, named functions.
+//! All `unsafe` code of the house, behind safe functions with names from the kernel.
+//!
+//! Every other crate forbids `unsafe`. What `rustix` already offers safely is not repeated here;
+//! this crate holds the rest: the clone of a container's first process and the walk of its plan
+//! ([`plan`], [`act`], [`clone`]), eBPF for devices ([`bpf`]), signals ([`signal`]), descriptors
+//! passed over sockets ([`pass`]) and processes that we start ourselves ([`spawn`]).
+//!
+//! The rule: an `unsafe` block is a few lines, and the line above it names the invariant.
 
+// Flags of mount(2) and the like have other widths on 32-bit CPUs: casts that are needless on one
+// are needed on the other.
+#![allow(clippy::unnecessary_cast)]
+
+pub mod act;
+pub mod bpf;
+pub mod clone;
+pub mod pass;
+pub mod plan;
+pub mod resolve;
+pub mod signal;
+pub mod spawn;
+mod syscall;
+
+pub use rustix::io::Errno;

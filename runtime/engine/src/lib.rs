@@ -1,2 +1,28 @@
-//! Server, engine and jobs.
+//! The daemon's inside, in Docker's words: Server (routes), Engine, Jobs; and what a container's
+//! life needs: records, run configuration, execdriver, monitor.
+//!
+//! A request becomes a plain value of [`jobs`], the job does it with the engine; neither sees the
+//! other's world. The same server speaks to a client in its own process ([`local`]) and, later, to
+//! sockets.
+
 #![forbid(unsafe_code)]
+
+mod builtin;
+mod container;
+mod engine;
+mod execdriver;
+mod jobs;
+mod local;
+mod monitor;
+mod runconfig;
+mod server;
+
+pub use engine::Engine;
+pub use local::{Finish, MainLoop};
+pub use monitor::{monitor_main, worker_main};
+pub use server::serve;
+
+/// The newest version of the Engine API that the server speaks.
+pub const API_VERSION: &str = "1.47";
+/// The oldest.
+pub const MIN_API_VERSION: &str = "1.24";

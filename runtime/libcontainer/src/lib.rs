@@ -1,2 +1,26 @@
-//! Makes a container: root, plan, act.
+//! Makes a container: a process with namespaces, a cgroup and a root of its own.
+//!
+//! The work goes in three steps. **Root**: the merged root becomes a detached mount, so that a
+//! kill leaves nothing mounted ([`root`]). **Plan**: on that root's descriptor, ordinary code
+//! resolves users, folders and mount points, and writes down what is to be done (`plan`).
+//! **Act**: the cloned child walks the plan with raw system calls (base/sys). While the child
+//! makes its network namespace, which is the dearest one, the parent makes the mounts.
+//!
+//! This crate knows nothing of images or networks: the engine says in a [`Spec`] what it wants.
+
 #![forbid(unsafe_code)]
+
+pub mod capabilities;
+pub mod cgroup;
+mod devices;
+mod mounts;
+mod plan;
+mod prepare;
+mod root;
+pub mod self_exe;
+mod spec;
+mod start;
+pub mod users;
+
+pub use spec::{Bind, Network, RootSource, Spec, Stdio, UserNamespace};
+pub use start::{Started, start};

@@ -1,0 +1,488 @@
+//! The child between clone and exec: it walks the parts of its plan with raw system calls.
+//!
+//! It is the copy of a process that may have had several threads, so it must not allocate, lock,
+//! or unwind: only the calls below, arrays on its own stack, and the plan's memory. Its first acts
+//! are to die with its parent and to close every descriptor but the channel; descriptors that the
+//! plan names arrive over the channel and are known by slot. Whatever fails is reported as the
+//! step's offset and the errno, and ends it.
+
+mod mounts;
+mod process;
+mod terminal;
+
+use crate::Errno;
+use crate::plan::{Cursor, Operation, Tolerate};
+use crate::syscall::{check, check_int, raw};
+use std::ffi::CStr;
+use std::os::fd::RawFd;
+
+/// The channel's number in the child.
+const CHANNEL: RawFd = 3;
+/// The most descriptors that all parts of a plan may bring.
+const SLOTS: usize = 32;
+/// The most bytes of one part: arguments and environment are bounded by the kernel's 2 MiB.
+const LARGEST_PART: u64 = 8 << 20;
+
+/// What the child says to its parent.
+pub(crate) enum Record {
+    Waiting,
+    Sent,
+    Executing,
+    Failed { offset: u32, errno: i32 },
+}
+
+impl Record {
+    pub(crate) const SIZE: usize = 12;
+
+    pub(crate) fn from_bytes(bytes: &[u8; Record::SIZE]) -> Record {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+        match u32::from_ne_bytes([a, b, c, d]) {
+            0 => Record::Waiting,
+            1 => Record::Sent,
+            2 => Record::Executing,
+            _ => Record::Failed {
+                offset: u32::from_ne_bytes([e, f, g, h]),
+                errno: i32::from_ne_bytes([i, j, k, l]),
+            },
+        }
+    }
+
+    fn to_bytes(&self) -> [u8; Record::SIZE] {
+        let (kind, offset, errno) = match self {
+            Record::Waiting => (0_u32, 0, 0),
+            Record::Sent => (1, 0, 0),
+            Record::Executing => (2, 0, 0),
+            Record::Failed { offset, errno } => (3, *offset, *errno),
+        };
+        let mut bytes = [0; Record::SIZE];
+        bytes[..4].copy_from_slice(&kind.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&offset.to_ne_bytes());
+        bytes[8..].copy_from_slice(&errno.to_ne_bytes());
+        bytes
+    }
+}
+
+/// The child's state while it walks.
+struct Walker {
+    slots: [RawFd; SLOTS],
+    filled: usize,
+    /// The new root, once entered.
+    root: RawFd,
+    /// The terminal's slave.
+    terminal: RawFd,
+}
+
+/// What the child does from the clone on.
+pub(crate) fn child(channel: RawFd) -> ! {
+    // SAFETY: prctl with these arguments only changes this process.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+    if channel != CHANNEL {
+        // SAFETY: replaces our copy of whatever 3 was; the child owns its descriptor table.
+        unsafe { libc::dup3(channel, CHANNEL, libc::O_CLOEXEC) };
+    }
+    close_from(CHANNEL + 1);
+    let mut walker = Walker { slots: [-1; SLOTS], filled: 0, root: -1, terminal: -1 };
+    loop {
+        let part = match receive_part(&mut walker) {
+            Ok(part) => part,
+            // The parent has gone or speaks nonsense.
+            Err(_) => exit(1),
+        };
+        if let Err((offset, errno)) = walker.walk(part) {
+            say(&Record::Failed { offset: offset as u32, errno: errno.raw_os_error() });
+            exit(127);
+        }
+        say(&Record::Waiting);
+    }
+}
+
+fn exit(code: libc::c_int) -> ! {
+    // SAFETY: _exit never returns and runs nothing of ours.
+    unsafe { libc::_exit(code) }
+}
+
+fn say(record: &Record) {
+    let bytes = record.to_bytes();
+    // SAFETY: the buffer's length is given. A failure means that the parent has gone, which the
+    // next read notices.
+    unsafe { libc::send(CHANNEL, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+}
+
+/// Sends one descriptor with a record.
+fn say_with(record: &Record, descriptor: RawFd) -> Result<(), Errno> {
+    #[repr(C, align(8))]
+    struct Control([u8; 32]);
+    let mut control = Control([0; 32]);
+    let bytes = record.to_bytes();
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: msghdr is plain data; all pointers in it live until the call returns; the control
+    // buffer is aligned and has room for one header and one descriptor.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = libc::CMSG_SPACE(4) as _;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+        std::ptr::write_unaligned(libc::CMSG_DATA(header).cast::<RawFd>(), descriptor);
+        check(libc::sendmsg(CHANNEL, &message, libc::MSG_NOSIGNAL) as libc::c_long)?;
+    }
+    Ok(())
+}
+
+/// Closes everything from this descriptor on: close_range(2), or one by one before Linux 5.9.
+fn close_from(first: RawFd) {
+    // SAFETY: the child owns its descriptor table, and no Rust owner of them ever runs again.
+    unsafe {
+        if raw!(libc::SYS_close_range, first, libc::c_int::MAX, 0).is_err() {
+            let mut limit = libc::rlimit { rlim_cur: 1024, rlim_max: 0 };
+            libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+            for descriptor in first..(limit.rlim_cur.min(1 << 20) as RawFd) {
+                libc::close(descriptor);
+            }
+        }
+    }
+}
+
+/// Reads one part into memory of its own, and its descriptors into the slots.
+fn receive_part(walker: &mut Walker) -> Result<&'static [u8], Errno> {
+    let mut header = [0_u8; 8];
+    let mut filled = 0;
+    while filled < header.len() {
+        filled += receive_header(&mut header[filled..], walker)?;
+    }
+    let length = u64::from_ne_bytes(header);
+    if length > LARGEST_PART {
+        return Err(Errno::TOOBIG);
+    }
+    let memory = map(length as usize)?;
+    let mut filled = 0;
+    while filled < memory.len() {
+        let rest = &mut memory[filled..];
+        // SAFETY: the buffer's length is given.
+        let count =
+            check(unsafe { libc::read(CHANNEL, rest.as_mut_ptr().cast(), rest.len()) } as _);
+        match count {
+            Ok(0) => return Err(Errno::PIPE),
+            Ok(count) => filled += count,
+            Err(Errno::INTR) => (),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(memory)
+}
+
+/// Fresh zeroed memory for the rest of this process's life.
+fn map(length: usize) -> Result<&'static mut [u8], Errno> {
+    // SAFETY: an anonymous private mapping touches nothing that exists. An empty one is refused.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            length.max(1),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Err(crate::syscall::last_errno());
+    }
+    // SAFETY: mapped above with this length, never unmapped, and referred to by nobody else.
+    Ok(unsafe { std::slice::from_raw_parts_mut(address.cast(), length) })
+}
+
+fn receive_header(bytes: &mut [u8], walker: &mut Walker) -> Result<usize, Errno> {
+    #[repr(C, align(8))]
+    struct Control([u8; 128]);
+    let mut control = Control([0; 128]);
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: msghdr is plain data; the buffers live until the call returns and their sizes are
+    // given; the headers that CMSG_NXTHDR gives lie within what the kernel has filled.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = size_of::<Control>() as _;
+        let received = loop {
+            match check(libc::recvmsg(CHANNEL, &mut message, libc::MSG_CMSG_CLOEXEC) as _) {
+                Err(Errno::INTR) => (),
+                result => break result?,
+            }
+        };
+        if received == 0 {
+            return Err(Errno::PIPE);
+        }
+        let mut header = libc::CMSG_FIRSTHDR(&message);
+        while !header.is_null() {
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
+                let count = ((*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize) / 4;
+                for number in 0..count {
+                    let place = libc::CMSG_DATA(header).cast::<RawFd>().add(number);
+                    walker.add_slot(std::ptr::read_unaligned(place));
+                }
+            }
+            header = libc::CMSG_NXTHDR(&message, header);
+        }
+        Ok(received)
+    }
+}
+
+impl Walker {
+    fn add_slot(&mut self, descriptor: RawFd) {
+        if let Some(slot) = self.slots.get_mut(self.filled) {
+            *slot = descriptor;
+            self.filled += 1;
+        }
+    }
+
+    fn slot(&self, number: u64) -> Result<RawFd, Errno> {
+        self.slots.get(number as usize).copied().filter(|fd| *fd >= 0).ok_or(Errno::BADF)
+    }
+
+    /// Walks one part. A failure gives the offset of its step.
+    fn walk(&mut self, part: &'static [u8]) -> Result<(), (usize, Errno)> {
+        let mut cursor = Cursor::new(part, 0);
+        while !cursor.at_end() {
+            let offset = cursor.position;
+            let Some((operation, tolerate)) = cursor.step() else {
+                return Err((offset, Errno::INVAL));
+            };
+            match self.step(operation, &mut cursor) {
+                Ok(()) => (),
+                Err(_) if tolerate == Tolerate::Anything as u8 => (),
+                Err(Errno::NOENT | Errno::NOTDIR) if tolerate == Tolerate::Missing as u8 => (),
+                Err(errno) => return Err((offset, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// One step. All operands are read before anything is done, so that a tolerated failure
+    /// leaves the cursor at the next step.
+    fn step(&mut self, operation: Operation, cursor: &mut Cursor<'static>) -> Result<(), Errno> {
+        match operation {
+            Operation::Unshare => {
+                let flags = number(cursor)?;
+                // SAFETY: changes only this process.
+                check_int(unsafe { libc::unshare(flags as libc::c_int) })?;
+            }
+            Operation::LoopbackUp => process::loopback_up()?,
+            Operation::Hostname => {
+                let name = text(cursor)?;
+                // SAFETY: the name's length is given.
+                check_int(unsafe { libc::sethostname(name.as_ptr(), name.to_bytes().len()) })?;
+            }
+            Operation::Propagation => {
+                let flags = number(cursor)?;
+                mounts::mount(c"none", c"/", c"", flags | libc::MS_REC as u64, c"")?;
+            }
+            Operation::Mount => {
+                let (source, target, kind) = (text(cursor)?, text(cursor)?, text(cursor)?);
+                let (flags, data) = (number(cursor)?, text(cursor)?);
+                mounts::mount(source, target, kind, flags, data)?;
+            }
+            Operation::MountIn => {
+                let (source, target, kind) = (text(cursor)?, text(cursor)?, text(cursor)?);
+                let (flags, data, options) = (number(cursor)?, text(cursor)?, number(cursor)?);
+                self.mount_in(source, target, kind, flags, data, options)?;
+            }
+            Operation::AttachIn => {
+                let (slot, target) = (number(cursor)?, text(cursor)?);
+                self.attach_in(self.slot(slot)?, target)?;
+            }
+            Operation::EnterDetached => {
+                let (slot, folder) = (number(cursor)?, text(cursor)?);
+                mounts::attach(self.slot(slot)?, libc::AT_FDCWD, folder)?;
+                self.enter(folder)?;
+            }
+            Operation::EnterFolder => self.enter(text(cursor)?)?,
+            Operation::SendFolder => {
+                let folder = open(text(cursor)?, libc::O_PATH | libc::O_DIRECTORY)?;
+                say_with(&Record::Sent, folder)?;
+            }
+            Operation::MakeFolder => {
+                let (path, mode) = (text(cursor)?, number(cursor)?);
+                // SAFETY: the path is a C string.
+                match check_int(unsafe { libc::mkdir(path.as_ptr(), mode as libc::mode_t) }) {
+                    Err(Errno::EXIST) => (),
+                    result => drop(result?),
+                }
+            }
+            Operation::MakeFile => {
+                let (path, _mode) = (text(cursor)?, number(cursor)?);
+                close(open(path, libc::O_CREAT | libc::O_NOFOLLOW | libc::O_WRONLY)?);
+            }
+            Operation::MakeLink => {
+                let (path, target) = (text(cursor)?, text(cursor)?);
+                // SAFETY: both are C strings.
+                check_int(unsafe { libc::symlink(target.as_ptr(), path.as_ptr()) })?;
+            }
+            Operation::OpenTerminal => self.open_terminal()?,
+            Operation::TerminalSize => {
+                let (columns, rows) = (number(cursor)?, number(cursor)?);
+                self.set_terminal_size(columns as u16, rows as u16)?;
+            }
+            Operation::BindTerminal => self.bind_terminal(text(cursor)?)?,
+            Operation::TakeTerminal => self.take_terminal(number(cursor)?)?,
+            Operation::PivotRoot => self.pivot_root()?,
+            Operation::RemountRoot => mounts::mount(c"none", c"/", c"", number(cursor)?, c"")?,
+            Operation::WriteFile => {
+                let (path, bytes) = (text(cursor)?, text(cursor)?);
+                let file = open(path, libc::O_WRONLY)?;
+                let bytes = bytes.to_bytes();
+                // SAFETY: the buffer's length is given.
+                let result =
+                    check(unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) } as _);
+                close(file);
+                result?;
+            }
+            Operation::Descriptor => {
+                let (slot, target) = (number(cursor)?, number(cursor)?);
+                // SAFETY: the child owns its descriptor table.
+                check_int(unsafe { libc::dup2(self.slot(slot)?, target as RawFd) })?;
+            }
+            Operation::NewSession => {
+                // SAFETY: changes only this process.
+                check_int(unsafe { libc::setsid() })?;
+            }
+            Operation::ResourceLimit => {
+                let (resource, soft, hard) = (number(cursor)?, number(cursor)?, number(cursor)?);
+                process::set_limit(resource, soft, hard)?;
+            }
+            Operation::LowerLimit => {
+                let (resource, wanted) = (number(cursor)?, number(cursor)?);
+                process::lower_limit(resource, wanted)?;
+            }
+            Operation::ResetInherited => process::reset_inherited()?,
+            Operation::BoundingSet => process::bounding_set(number(cursor)?)?,
+            Operation::Groups => {
+                let mut groups = [0_u32; 256];
+                let count = number(cursor)? as usize;
+                let groups = groups.get_mut(..count).ok_or(Errno::TOOBIG)?;
+                for group in groups.iter_mut() {
+                    *group = number(cursor)? as u32;
+                }
+                process::set_groups(groups)?;
+            }
+            Operation::Gid => process::set_gid(number(cursor)? as u32)?,
+            Operation::Uid => process::set_uid(number(cursor)? as u32)?,
+            Operation::Capabilities => {
+                let (effective, permitted) = (number(cursor)?, number(cursor)?);
+                process::set_capabilities(effective, permitted, number(cursor)?)?;
+            }
+            Operation::NoNewPrivileges => process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?,
+            Operation::ParentDeathSignal => {
+                process::prctl(libc::PR_SET_PDEATHSIG, number(cursor)? as libc::c_ulong)?;
+                // The parent may have died while the signal was cleared.
+                process::exit_without_parent();
+            }
+            Operation::Dumpable => {
+                process::prctl(libc::PR_SET_DUMPABLE, number(cursor)? as libc::c_ulong)?;
+            }
+            Operation::ChangeFolder => {
+                let path = text(cursor)?;
+                // SAFETY: the path is a C string.
+                check_int(unsafe { libc::chdir(path.as_ptr()) })?;
+            }
+            Operation::CheckFolder => process::check_folder()?,
+            Operation::Execute => return process::execute(cursor),
+        }
+        Ok(())
+    }
+}
+
+fn number(cursor: &mut Cursor<'static>) -> Result<u64, Errno> {
+    cursor.number().ok_or(Errno::INVAL)
+}
+
+fn text(cursor: &mut Cursor<'static>) -> Result<&'static CStr, Errno> {
+    cursor.text().ok_or(Errno::INVAL)
+}
+
+fn open(path: &CStr, flags: libc::c_int) -> Result<RawFd, Errno> {
+    // SAFETY: the path is a C string; the mode is read only with O_CREAT.
+    let result = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, 0o644) };
+    check_int(result).map(|descriptor| descriptor as RawFd)
+}
+
+fn close(descriptor: RawFd) {
+    // SAFETY: the child opened it and forgets it now.
+    unsafe { libc::close(descriptor) };
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::clone::{Answer, Child, Clone};
+    use crate::plan::{Operation, Plan, Tolerate};
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    fn clone() -> Child {
+        Child::start(&Clone { namespaces: 0, cgroup: None, parent_waits: false }).expect("clone")
+    }
+
+    fn wait(child: &Child) -> Option<rustix::process::WaitStatus> {
+        rustix::process::waitpid(Some(child.pid), rustix::process::WaitOptions::empty())
+            .expect("wait")
+            .map(|(_, status)| status)
+    }
+
+    fn texts<'a>(texts: &'a [&'a str]) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        texts.iter().map(|text| text.as_bytes())
+    }
+
+    #[test]
+    fn parts_are_walked_and_the_program_runs_with_the_named_descriptors_only() {
+        let (mut reader, writer) = std::io::pipe().expect("pipe");
+        let child = clone();
+        child.send(&Plan::new(), &[]).expect("send");
+        let mut received = Vec::new();
+        assert_eq!(child.answer(&mut received).expect("answer"), Answer::Waiting);
+        let mut plan = Plan::new();
+        plan.step(Operation::Descriptor, Tolerate::Nothing).number(0).number(1);
+        plan.step(Operation::Execute, Tolerate::Nothing)
+            .texts(texts(&["/nonexistent/sh", "/bin/sh"]))
+            .texts(texts(&["sh", "-c", "echo $A; ls /proc/self/fd | wc -l"]))
+            .texts(texts(&["A=b", "PATH=/bin:/usr/bin"]));
+        child.send(&plan, &[writer.as_fd()]).expect("send");
+        drop(writer);
+        assert_eq!(child.answer(&mut received).expect("answer"), Answer::Running);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("read");
+        // 0, 1, 2 and the folder that ls reads.
+        assert_eq!(text, "b\n4\n");
+        assert_eq!(wait(&child).and_then(|status| status.exit_status()), Some(0));
+    }
+
+    #[test]
+    fn a_failed_step_is_reported_by_offset_and_errno() {
+        let child = clone();
+        let mut plan = Plan::new();
+        plan.step(Operation::ChangeFolder, Tolerate::Missing).text(b"/nonexistent");
+        plan.step(Operation::Dumpable, Tolerate::Nothing).number(0);
+        let offset = plan.bytes().len();
+        plan.step(Operation::ChangeFolder, Tolerate::Nothing).text(b"/nonexistent");
+        child.send(&plan, &[]).expect("send");
+        let answer = child.answer(&mut Vec::new()).expect("answer");
+        assert_eq!(answer, Answer::Failed { offset, errno: crate::Errno::NOENT });
+        assert_eq!(plan.describe(offset), ("chdir to cwd", "/nonexistent".to_string()));
+        wait(&child);
+    }
+
+    #[test]
+    fn a_child_without_its_parent_ends() {
+        let child = clone();
+        let Child { pid, .. } = child;
+        drop(child);
+        let (_, status) =
+            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+                .expect("wait")
+                .expect("status");
+        assert_eq!(status.exit_status(), Some(1));
+    }
+}

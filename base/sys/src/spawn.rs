@@ -1,0 +1,133 @@
+//! Programs that we start ourselves: monitors, workers, the removal of uppers. All of them are
+//! this same binary with another name.
+//!
+//! posix_spawn(3) does it without copying this process's memory. Every descriptor that we open is
+//! close-on-exec; the new program gets exactly the listed ones, as 0, 1, 2 and so on.
+
+use crate::Errno;
+use rustix::process::Pid;
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// What to start.
+pub struct Program<'a> {
+    /// The file to execute.
+    pub path: &'a CStr,
+    /// argv, its first text is the name.
+    pub arguments: &'a [CString],
+    /// The environment, `NAME=value`.
+    pub environment: &'a [CString],
+    /// The descriptors 0, 1, 2, … of the new program.
+    pub descriptors: &'a [BorrowedFd<'a>],
+    /// A session of its own, without our terminal.
+    pub new_session: bool,
+}
+
+/// Starts it with no signal blocked or ignored. The caller waits for it, or is short-lived.
+pub fn start(program: &Program<'_>) -> Result<Pid, Errno> {
+    let arguments = pointers(program.arguments);
+    let environment = pointers(program.environment);
+    let mut actions = MaybeUninit::<libc::posix_spawn_file_actions_t>::uninit();
+    let mut attributes = MaybeUninit::<libc::posix_spawnattr_t>::uninit();
+    let mut flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+    if program.new_session {
+        flags |= POSIX_SPAWN_SETSID;
+    }
+    let mut pid: libc::pid_t = 0;
+    // Two rounds, so that no source descriptor is overwritten before it was copied.
+    let base = program.descriptors.iter().map(|fd| fd.as_raw_fd()).max().unwrap_or(2).max(2) + 1;
+    // SAFETY: actions, attributes and both signal sets are initialised by their init functions
+    // before anything else uses them, and destroyed once; the pointer lists end with a null and
+    // outlive the call.
+    let code = unsafe {
+        libc::posix_spawn_file_actions_init(actions.as_mut_ptr());
+        libc::posix_spawnattr_init(attributes.as_mut_ptr());
+        for (number, descriptor) in program.descriptors.iter().enumerate() {
+            let copy = base + number as i32;
+            libc::posix_spawn_file_actions_adddup2(
+                actions.as_mut_ptr(),
+                descriptor.as_raw_fd(),
+                copy,
+            );
+        }
+        for number in 0..program.descriptors.len() as i32 {
+            let copy = base + number;
+            libc::posix_spawn_file_actions_adddup2(actions.as_mut_ptr(), copy, number);
+            libc::posix_spawn_file_actions_addclose(actions.as_mut_ptr(), copy);
+        }
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), set.as_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        libc::posix_spawnattr_setsigdefault(attributes.as_mut_ptr(), set.as_ptr());
+        libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags as libc::c_short);
+        let code = libc::posix_spawn(
+            &mut pid,
+            program.path.as_ptr(),
+            actions.as_ptr(),
+            attributes.as_ptr(),
+            arguments.as_ptr().cast(),
+            environment.as_ptr().cast(),
+        );
+        libc::posix_spawnattr_destroy(attributes.as_mut_ptr());
+        libc::posix_spawn_file_actions_destroy(actions.as_mut_ptr());
+        code
+    };
+    if code != 0 {
+        return Err(Errno::from_raw_os_error(code));
+    }
+    Pid::from_raw(pid).ok_or(Errno::CHILD)
+}
+
+/// Becomes this program. Returns only when that fails.
+pub fn replace(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+    let arguments = pointers(arguments);
+    let environment = pointers(environment);
+    // SAFETY: both lists end with a null, and everything outlives the call.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    crate::syscall::last_errno()
+}
+
+/// A descriptor that the program which started us has placed at this number, as a copy that is
+/// closed on exec. None when nothing is there.
+pub fn inherited(number: i32) -> Option<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC gives a fresh descriptor, or fails when `number` is not open.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    // SAFETY: a fresh descriptor that nobody else owns.
+    (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// glibc's and musl's number; the libc crate has it for glibc only.
+const POSIX_SPAWN_SETSID: libc::c_int = 0x80;
+
+fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn the_program_gets_the_listed_descriptors_in_their_order() {
+        let (mut reader, writer) = std::io::pipe().expect("pipe");
+        let null = std::fs::File::open("/dev/null").expect("/dev/null");
+        let arguments = [c"sh".into(), c"-c".into(), c"echo out; echo err >&2".into()];
+        let pid = start(&Program {
+            path: c"/bin/sh",
+            arguments: &arguments,
+            environment: &[],
+            descriptors: &[null.as_fd(), writer.as_fd(), writer.as_fd()],
+            new_session: true,
+        })
+        .expect("spawn");
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "out\nerr\n");
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).expect("wait");
+    }
+}

@@ -1,0 +1,73 @@
+//! The built-in image `hello`: made from this very binary, without network or file.
+//!
+//! Its one program is the binary under the name `hello`, which greets and shows what it finds
+//! inside. The image is imported like any other root file system, as a tar that is made on the
+//! way, so a newcomer's first container goes through every layer.
+
+use base::{Error, OnError, Result};
+use imgstore::{ImageConfig, ImportOptions, Store};
+use std::fs::File;
+use std::io::{Cursor, Read};
+
+/// The image's name.
+pub(crate) const NAME: &str = "hello";
+
+/// Makes the image in the store.
+pub(crate) fn make(store: &Store) -> Result<()> {
+    let mut program = File::open("/proc/self/exe").on("open", "/proc/self/exe")?;
+    let size = program.metadata().on("stat", "/proc/self/exe")?.len();
+    refuse_dynamic(&mut program)?;
+    let mut head = Vec::new();
+    for folder in ["etc/", "proc/", "sys/", "dev/", "tmp/"] {
+        head.extend_from_slice(&header(folder, b'5', 0o755, 0));
+    }
+    let passwd = b"root:x:0:0:root:/:\n";
+    head.extend_from_slice(&header("etc/passwd", b'0', 0o644, passwd.len() as u64));
+    head.extend_from_slice(passwd);
+    head.resize(head.len().next_multiple_of(512), 0);
+    head.extend_from_slice(&header("hello", b'0', 0o755, size));
+    // Padding to a block, and the two empty blocks that end a tar.
+    let tail = vec![0; (size.next_multiple_of(512) - size) as usize + 1024];
+    let mut tar = Cursor::new(head).chain(program.take(size)).chain(Cursor::new(tail));
+    let config = ImageConfig { cmd: vec!["/hello".to_string()], ..ImageConfig::default() };
+    let options = ImportOptions {
+        name: Some(format!("{NAME}:latest")),
+        config,
+        message: "the binary itself".to_string(),
+        ..ImportOptions::default()
+    };
+    store.import(&mut tar, options).map(drop)
+}
+
+/// A program with an interpreter cannot start alone in an empty root.
+fn refuse_dynamic(program: &mut File) -> Result<()> {
+    use std::os::unix::fs::FileExt;
+    let mut start = [0; 4096];
+    let count = program.read_at(&mut start, 0).on("read", "/proc/self/exe")?;
+    let interpreter =
+        start[..count].windows(8).any(|part| part == b"ld-linux" || part == b"/ld-musl");
+    if interpreter {
+        return Err(Error::unsupported(
+            "hello: this binary is linked dynamically; cross/build makes a static one",
+        ));
+    }
+    Ok(())
+}
+
+/// A ustar header (POSIX.1-1988): the checksum counts its own eight bytes as spaces.
+fn header(name: &str, kind: u8, mode: u32, size: u64) -> [u8; 512] {
+    let mut block = [0_u8; 512];
+    let mut put = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
+    put(0, name.as_bytes());
+    put(100, format!("{mode:07o}").as_bytes());
+    put(108, b"0000000");
+    put(116, b"0000000");
+    put(124, format!("{size:011o}").as_bytes());
+    put(136, b"00000000000");
+    put(148, b"        ");
+    put(156, &[kind]);
+    put(257, b"ustar\x0000");
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    block
+}

@@ -1,0 +1,309 @@
+//! Containers as records: what each is, what is wished of it, and how it is now.
+//!
+//! ```text
+//! ROOT/containers/ID/config.json   a kept container: synced when it is made
+//! ROOT/containers/ID/wish-…        created, running, stopped: a name, changed by rename
+//! RUN/containers/ID/config.json    a container of `run --rm`: gone after a reboot
+//! RUN/containers/ID/state          pid, times, exit code: gone after a reboot
+//! RUN/containers/ID/{ctl,log,…}    the monitor's
+//! ```
+//!
+//! Nothing is visible before it is whole: folders are made aside and renamed.
+
+mod names;
+mod record;
+mod state;
+
+pub(crate) use record::Record;
+pub(crate) use state::{Process, State, Status};
+
+use base::files::{Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
+use base::folders::Folders;
+use base::{Error, Kind, OnError, Result, json};
+use rustix::fs::{CWD, Mode, RenameFlags, mkdir, renameat_with};
+use std::path::{Path, PathBuf};
+
+/// A record is at most this long: arguments, environment and labels are in it.
+const LARGEST_RECORD: usize = 4 << 20;
+
+/// Where a container's command should be, after a reboot too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Never started.
+    Created,
+    /// Started.
+    Running,
+    /// Stopped by the user.
+    Stopped,
+}
+
+impl Wish {
+    const ALL: [(Wish, &'static str); 3] = [
+        (Wish::Created, "wish-created"),
+        (Wish::Running, "wish-running"),
+        (Wish::Stopped, "wish-stopped"),
+    ];
+
+    fn name(self) -> &'static str {
+        Wish::ALL.iter().find(|(wish, _)| *wish == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// One container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    /// What it is.
+    pub(crate) record: Record,
+    /// Its record's folder.
+    pub(crate) folder: PathBuf,
+    /// Its folder in the run folder.
+    pub(crate) run: PathBuf,
+}
+
+impl Container {
+    /// 64 hex digits.
+    pub(crate) fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// Made by `run --rm`: everything but its upper folder is in RAM.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.folder == self.run
+    }
+
+    /// How it is now. A dead process that nobody has recorded the end of shows as exited.
+    pub(crate) fn state(&self) -> State {
+        let mut state = State::read(&self.run).unwrap_or_default();
+        if state.status == Status::Created && !self.is_temporary() && self.wish() == Wish::Running {
+            // It ran before the run folder was emptied: a reboot.
+            state = State { status: Status::Exited, exit_code: 255, ..State::default() };
+        }
+        if state.status == Status::Running && !state.is_alive() {
+            state.status = Status::Exited;
+            state.exit_code = 255;
+        }
+        state
+    }
+
+    /// What is wished of it.
+    pub(crate) fn wish(&self) -> Wish {
+        let found = Wish::ALL.iter().find(|(_, name)| exists(&self.folder.join(name)));
+        found.map_or(Wish::Created, |(wish, _)| *wish)
+    }
+
+    /// Notes why it could not be started. Docker's exit codes: 127 for a command that is not
+    /// there, 126 for one that cannot be executed, else 128.
+    pub(crate) fn fail(&self, error: &Error) -> Result<()> {
+        let has = |text: &str| error.message().contains(text);
+        let exit_code = if has("executable file not found") || has("no such file or directory") {
+            127
+        } else if has("permission denied") {
+            126
+        } else {
+            128
+        };
+        let state = State { exit_code, error: error.message().to_string(), ..State::default() };
+        state.write(&self.run)
+    }
+
+    /// Changes the wish: one rename and one sync.
+    pub(crate) fn set_wish(&self, wish: Wish) -> Result<()> {
+        let present = self.wish();
+        if self.is_temporary() || present == wish {
+            return Ok(());
+        }
+        let path = self.folder.join(wish.name());
+        rustix::fs::rename(self.folder.join(present.name()), &path).on_path("rename", &path)?;
+        sync_folder(&self.folder)
+    }
+}
+
+/// All containers of a root and a run folder.
+pub(crate) struct Containers<'a> {
+    folders: &'a Folders,
+}
+
+impl<'a> Containers<'a> {
+    pub(crate) fn new(folders: &'a Folders) -> Containers<'a> {
+        Containers { folders }
+    }
+
+    fn kept(&self) -> PathBuf {
+        self.folders.root.join("containers")
+    }
+
+    fn running(&self) -> PathBuf {
+        self.folders.run.join("containers")
+    }
+
+    /// A container's folder in the run folder.
+    pub(crate) fn run_folder(&self, id: &str) -> PathBuf {
+        self.running().join(id)
+    }
+
+    /// Makes a new one under its name. `Conflict` when the name is taken.
+    pub(crate) fn create(&self, record: Record, temporary: bool) -> Result<Container> {
+        let run = self.run_folder(&record.id);
+        make_folders(&self.running())?;
+        let text = json::to_string(&record);
+        names::claim(self, &record.name, &record.id, temporary)?;
+        let made = if temporary {
+            mkdir(&run, Mode::from_raw_mode(0o700))
+                .on_path("mkdir", &run)
+                .and_then(|()| write_record(&run, &text, Sync::No))
+                .map(|()| run.clone())
+        } else {
+            self.create_kept(&record.id, &text).and_then(|folder| {
+                make_folders(&run)?;
+                Ok(folder)
+            })
+        };
+        match made {
+            Ok(folder) => Ok(Container { record, folder, run }),
+            Err(error) => {
+                let _ = remove_tree(&run);
+                let _ = remove_tree(&self.kept().join(&record.id));
+                names::release(self, &record.name, &record.id);
+                Err(error)
+            }
+        }
+    }
+
+    fn create_kept(&self, id: &str, text: &str) -> Result<PathBuf> {
+        let kept = self.kept();
+        make_folders(&kept)?;
+        let aside = kept.join(format!(".{id}"));
+        let folder = kept.join(id);
+        mkdir(&aside, Mode::from_raw_mode(0o700)).on_path("mkdir", &aside)?;
+        let made = write_file(&aside, Wish::Created.name(), b"")
+            .and_then(|()| write_record(&aside, text, Sync::Yes))
+            .and_then(|()| {
+                renameat_with(CWD, &aside, CWD, &folder, RenameFlags::empty())
+                    .on_path("rename", &folder)
+            })
+            .and_then(|()| sync_folder(&kept));
+        if made.is_err() {
+            let _ = remove_tree(&aside);
+        }
+        made.map(|()| folder)
+    }
+
+    /// The container with this full id.
+    pub(crate) fn open(&self, id: &str) -> Result<Option<Container>> {
+        let run = self.run_folder(id);
+        for folder in [self.kept().join(id), run.clone()] {
+            let path = folder.join("config.json");
+            match read_capped(&path, LARGEST_RECORD) {
+                Ok(text) => {
+                    let record = json::parse(&text).map_err(|e| e.context(path.display()))?;
+                    return Ok(Some(Container { record, folder, run }));
+                }
+                Err(error) if error.kind() == Kind::NotFound => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The container that a user means: a full id, a name, or the beginning of one id.
+    pub(crate) fn find(&self, text: &str) -> Result<Container> {
+        let missing = || Error::not_found(format!("No such container: {text}"));
+        let text = text.strip_prefix('/').unwrap_or(text);
+        if base::text::id::is_full(text)
+            && let Some(found) = self.open(text)?
+        {
+            return Ok(found);
+        }
+        if let Some(id) = names::look_up(self, text)
+            && let Some(found) = self.open(&id)?
+        {
+            return Ok(found);
+        }
+        if !base::text::id::is_prefix(text) {
+            return Err(missing());
+        }
+        let mut ids = self.ids()?;
+        ids.retain(|id| id.starts_with(text));
+        match ids.as_slice() {
+            [id] => self.open(id)?.ok_or_else(missing),
+            [] => Err(missing()),
+            _ => Err(Error::bad_input(format!("Multiple IDs found with provided prefix: {text}"))),
+        }
+    }
+
+    /// Every id, sorted.
+    fn ids(&self) -> Result<Vec<String>> {
+        let mut ids = Vec::new();
+        for folder in [self.kept(), self.running()] {
+            match std::fs::read_dir(&folder) {
+                Ok(entries) => ids.extend(
+                    entries
+                        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                        .filter(|name| base::text::id::is_full(name)),
+                ),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
+                Err(error) => return Err(error).on_path("read", &folder),
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// All of them, the newest first. A record that cannot be read is told and left alone.
+    pub(crate) fn list(&self) -> Result<Vec<Container>> {
+        let mut containers = Vec::new();
+        for id in self.ids()? {
+            match self.open(&id) {
+                Ok(found) => containers.extend(found),
+                Err(error) => base::log::warn(error.message()),
+            }
+        }
+        containers.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+        Ok(containers)
+    }
+
+    /// Takes it away: name and record, then the run folder. Goes on past errors, gives the first.
+    pub(crate) fn remove(&self, container: &Container) -> Result<()> {
+        names::release(self, &container.record.name, container.id());
+        let mut result = Ok(());
+        if !container.is_temporary() {
+            // Out of sight in one step, then away.
+            let aside = self.kept().join(format!(".{}", container.id()));
+            result =
+                rustix::fs::rename(&container.folder, &aside).on_path("remove", &container.folder);
+            result = result.and(remove_tree(&aside));
+        }
+        result.and(remove_tree(&container.run))
+    }
+}
+
+/// A folder and those above it. Most often it is there.
+fn make_folders(path: &Path) -> Result<()> {
+    match mkdir(path, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        _ => create_dir_all(path),
+    }
+}
+
+fn write_record(folder: &Path, text: &str, sync: Sync) -> Result<()> {
+    if sync == Sync::No {
+        return write_file(folder, "config.json", text.as_bytes());
+    }
+    base::files::write_then_rename(folder, "config.json", text.as_bytes(), sync)
+}
+
+/// A file in a folder that nobody looks into yet: no need to write aside.
+pub(crate) fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    use rustix::fs::OFlags;
+    let path = folder.join(name);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+    let file =
+        rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).on_path("create", &path)?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let count = rustix::io::write(&file, rest).on_path("write", &path)?;
+        rest = &rest[count..];
+    }
+    Ok(())
+}

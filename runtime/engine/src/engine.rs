@@ -1,0 +1,194 @@
+//! The engine: what all jobs share. It holds no state of containers: that is in the root and run
+//! folders, where other commands change it too.
+
+use crate::container::{Container, Containers};
+use crate::local::{self, Finish, Handle, MainLoop};
+use crate::monitor;
+use crate::monitor::control::Control;
+use base::files::{Lock, create_dir_all};
+use base::folders::Folders;
+use base::{Error, Kind, Result};
+use imgstore::{Image, Options, RootSource, Store, Writable};
+use libcontainer::UserNamespace;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// See the module's text.
+pub struct Engine {
+    folders: Folders,
+    driver: Option<String>,
+    store: OnceLock<Store>,
+    local: Option<Handle>,
+    /// The locks of the upper folders of this process's own containers.
+    uppers: Mutex<Vec<(String, OwnedFd)>>,
+}
+
+impl Engine {
+    /// An engine on these folders. `driver`: the graph driver that was asked for.
+    pub fn new(folders: Folders, driver: Option<String>) -> Engine {
+        Engine {
+            folders,
+            driver,
+            store: OnceLock::new(),
+            local: None,
+            uppers: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// An engine in a command's own process, the loop for its main thread, and what ends the loop.
+    pub fn with_main_loop(
+        folders: Folders,
+        driver: Option<String>,
+    ) -> Result<(Arc<Engine>, MainLoop, Finish)> {
+        let (handle, main_loop, finish) = local::pair()?;
+        let engine = Engine { local: Some(handle), ..Engine::new(folders, driver) };
+        Ok((Arc::new(engine), main_loop, finish))
+    }
+
+    /// The next container that is started through this engine has this process as its monitor.
+    pub fn keep_foreground(&self) {
+        if let Some(local) = &self.local {
+            local.want();
+        }
+    }
+
+    pub(crate) fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
+    /// The graph driver that was asked for; empty for none.
+    pub(crate) fn driver_name(&self) -> &str {
+        self.driver.as_deref().unwrap_or("")
+    }
+
+    pub(crate) fn containers(&self) -> Containers<'_> {
+        Containers::new(&self.folders)
+    }
+
+    /// The store, opened at its first use.
+    pub(crate) fn store(&self) -> Result<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let options = Options { driver: self.driver.clone(), ..Options::default() };
+        let store = Store::open(&self.folders, options)?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
+    /// An ordinary user's containers have a user namespace with one id.
+    pub(crate) fn user_namespace(&self) -> Option<UserNamespace> {
+        let uid = rustix::process::geteuid();
+        (!uid.is_root())
+            .then(|| UserNamespace { uid: uid.as_raw(), gid: rustix::process::getegid().as_raw() })
+    }
+
+    /// Where containers' roots are mounted, each in its own mount namespace.
+    pub(crate) fn mount_point(&self) -> Result<PathBuf> {
+        let path = self.folders.run.join("mnt");
+        create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    fn uppers(&self) -> MutexGuard<'_, Vec<(String, OwnedFd)>> {
+        self.uppers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A container's root: made at its first start.
+    pub(crate) fn root_of(&self, container: &Container, image: &Image) -> Result<RootSource> {
+        let volatile = container.is_temporary();
+        let driver = self.store()?.driver_named(&container.record.driver)?;
+        let root = driver.create(container.id(), image, Writable { volatile })?;
+        self.uppers().push((container.id().to_string(), root.lock));
+        Ok(root.source)
+    }
+
+    /// A connection to the container's monitor, which is made when there is none.
+    pub(crate) fn control(&self, container: &Container) -> Result<Control> {
+        match Control::connect(&container.run) {
+            Err(error) if error.kind() == Kind::NotFound => (),
+            result => return result,
+        }
+        create_dir_all(&container.run)?;
+        let lock = Lock::exclusive(&container.run)?;
+        match Control::connect(&container.run) {
+            Err(error) if error.kind() == Kind::NotFound => (),
+            // Somebody else has made it meanwhile.
+            result => return result,
+        }
+        let id = container.id();
+        match self.local.as_ref().filter(|local| local.take_wish()) {
+            Some(local) if !container.record.config.tty => local.begin(id)?,
+            _ => monitor::spawn_monitor(self, id)?,
+        }
+        drop(lock);
+        Control::connect(&container.run)
+    }
+
+    /// After a container's end: its cgroup goes; so does all of it, if it asked for that.
+    pub(crate) fn release(&self, id: &str) -> Result<()> {
+        let Some(container) = self.containers().open(id)? else { return Ok(()) };
+        // Processes of a container without a PID namespace of its own, or a first process that was
+        // killed while a second one was being made.
+        let mut result = libcontainer::cgroup::remove(id);
+        if result.is_err() {
+            result = libcontainer::cgroup::kill(id).and(libcontainer::cgroup::remove(id));
+        }
+        if container.record.host_config.auto_remove {
+            result = result.and(self.remove(&container));
+        }
+        result
+    }
+
+    /// Removes a container that does not run: at once what is visible of it, its upper folder in a
+    /// process that nobody waits for. Goes on past errors and gives the first.
+    pub(crate) fn remove(&self, container: &Container) -> Result<()> {
+        let id = container.id();
+        let mut result = self.containers().remove(container);
+        result = result.and(self.store()?.release(id));
+        let mut uppers = self.uppers();
+        let lock =
+            uppers.iter().position(|(other, _)| other == id).map(|place| uppers.remove(place).1);
+        drop(uppers);
+        let folder = self.folders.root.join("uppers").join(id);
+        let lock = match lock {
+            Some(lock) => lock,
+            None if base::files::exists(&folder) => Lock::exclusive(&folder)?.into(),
+            None => return result,
+        };
+        result.and(monitor::spawn_reaper(self, id, lock))
+    }
+
+    /// What a reaper does.
+    pub(crate) fn reap(&self, id: &str) -> Result<()> {
+        self.store()?.remove_upper(id)
+    }
+
+    /// Puts away what a killed command or monitor has left of a container that asked to be removed
+    /// at its end. Gives whether it is gone.
+    pub(crate) fn heal(&self, container: &Container) -> bool {
+        use crate::container::{State, Status};
+        let dead = State::read(&container.run)
+            .is_some_and(|state| state.status != Status::Created && !state.is_alive());
+        if !dead || !container.record.host_config.auto_remove {
+            return false;
+        }
+        // A monitor that is still there is about to do it.
+        if !matches!(Control::connect(&container.run), Err(error) if error.kind() == Kind::NotFound)
+        {
+            return false;
+        }
+        match self.release(container.id()) {
+            Ok(()) => true,
+            Err(error) => {
+                base::log::warn(error.message());
+                false
+            }
+        }
+    }
+}
+
+/// The message of a container's state that forbids what was asked.
+pub(crate) fn not_running(id: &str) -> Error {
+    Error::conflict(format!("Container {id} is not running"))
+}

@@ -1,0 +1,197 @@
+//! From a container's record to a running process: what libcontainer shall do.
+
+use crate::Engine;
+use crate::container::{Container, Process, State, Status, write_file};
+use crate::monitor;
+use crate::runconfig;
+use base::{Error, OnError, Result};
+use imgstore::RootSource as StoreRoot;
+use libcontainer::capabilities::Capabilities;
+use libcontainer::cgroup::{Join, Limits};
+use libcontainer::{Bind, Network, RootSource, Spec, Started, Stdio};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+/// The files that every container gets in /etc, from its run folder.
+const FILES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
+
+/// The streams of a container whose monitor serves them.
+pub(crate) fn monitored_stdio(container: &Container, stdin: Option<OwnedFd>) -> Result<Stdio> {
+    if container.record.config.tty {
+        let size = &container.record.host_config.console_size;
+        // Rows first, as docker sends them.
+        let (rows, columns) = match size.as_slice() {
+            [rows, columns] => (*rows as u16, *columns as u16),
+            _ => (0, 0),
+        };
+        return Ok(Stdio::Terminal(columns, rows));
+    }
+    let stdin = match stdin {
+        Some(stdin) => stdin,
+        None => monitor::open_null()?,
+    };
+    let [stdout, stderr] = monitor::container_outputs(&container.run)?;
+    Ok(Stdio::Descriptors([stdin, stdout, stderr]))
+}
+
+/// The command's own descriptors.
+pub(crate) fn own_stdio(container: &Container) -> Result<Stdio> {
+    let copy = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().on("dup", "stdio");
+    let stdin = if container.record.config.open_stdin {
+        copy(std::io::stdin().as_fd())?
+    } else {
+        monitor::open_null()?
+    };
+    let streams = [stdin, copy(std::io::stdout().as_fd())?, copy(std::io::stderr().as_fd())?];
+    Ok(Stdio::Descriptors(streams))
+}
+
+/// Starts a container and writes its state. `foreground`: this process is its monitor, and it
+/// dies with us.
+pub(crate) fn launch(
+    engine: &Engine,
+    container: &Container,
+    stdio: Stdio,
+    foreground: bool,
+) -> Result<Started> {
+    let record = &container.record;
+    let image = engine.store()?.find(&record.image)?;
+    // Held until the upper folder goes.
+    let root = engine.root_of(container, &image)?;
+    let spec = spec(engine, container, root, foreground)?;
+    let started = libcontainer::start(&spec, &stdio)?;
+    let state = State {
+        status: Status::Running,
+        process: Some(Process::of(started.pid)),
+        started: Some(base::text::time::now()),
+        ..State::default()
+    };
+    if let Err(error) = state.write(&container.run) {
+        let _ = rustix::process::pidfd_send_signal(&started.pidfd, rustix::process::Signal::KILL);
+        return Err(error);
+    }
+    Ok(started)
+}
+
+fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: bool) -> Result<Spec> {
+    let record = &container.record;
+    let (config, host) = (&record.config, &record.host_config);
+    let network = match host.network_mode.as_str() {
+        "host" => Network::Host,
+        _ => Network::None,
+    };
+    let mut binds = etc_files(container, network)?;
+    for text in host.binds.iter().flatten() {
+        let bind = runconfig::parse_bind(text)?;
+        if !bind.source.exists() {
+            base::files::create_dir_all(&bind.source)?;
+        }
+        binds.retain(|other| other.target != bind.target);
+        binds.push(bind);
+    }
+    let user_namespace = engine.user_namespace();
+    let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
+    let limits = Limits {
+        memory: positive(host.memory),
+        memory_and_swap: positive(host.memory_swap),
+        pids: host.pids_limit.and_then(positive),
+        join: if foreground && host.auto_remove { Join::Asked } else { Join::Statistics },
+    };
+    Ok(Spec {
+        id: record.id.clone(),
+        root: root_source(root),
+        mount_point: engine.mount_point()?,
+        read_only_root: host.readonly_rootfs,
+        hostname: config.hostname.clone(),
+        arguments: record.command.clone(),
+        environment: runconfig::environment(config),
+        folder: config.working_dir.clone(),
+        user: config.user.clone(),
+        network,
+        binds,
+        capabilities: Capabilities::default_set(),
+        no_new_privileges: false,
+        limits: user_namespace.is_none().then_some(limits),
+        user_namespace,
+        dies_with_parent: foreground,
+        parent_waits: !foreground,
+    })
+}
+
+fn root_source(root: StoreRoot) -> RootSource {
+    match root {
+        StoreRoot::Overlay { lower, upper, work, volatile, userxattr } => {
+            RootSource::Overlay { lower, upper, work, volatile, userxattr }
+        }
+        StoreRoot::Folder(folder) => RootSource::Folder(folder),
+    }
+}
+
+/// Writes hostname, hosts and resolv.conf into the run folder, and says where they go.
+fn etc_files(container: &Container, network: Network) -> Result<Vec<Bind>> {
+    let name = &container.record.config.hostname;
+    let (hosts, resolv) = match network {
+        Network::Host => (host_file("/etc/hosts"), host_file("/etc/resolv.conf")),
+        Network::None => (LOCAL_HOSTS.as_bytes().to_vec(), Vec::new()),
+    };
+    write_file(&container.run, FILES[0], format!("{name}\n").as_bytes())?;
+    write_file(&container.run, FILES[1], &hosts)?;
+    write_file(&container.run, FILES[2], &resolv)?;
+    Ok(FILES
+        .iter()
+        .map(|file| Bind {
+            source: container.run.join(file),
+            target: format!("/etc/{file}"),
+            read_only: false,
+        })
+        .collect())
+}
+
+const LOCAL_HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+
+/// A file of the host's network, if it has it.
+fn host_file(path: &str) -> Vec<u8> {
+    base::files::read_capped(&PathBuf::from(path), 1 << 20).unwrap_or_default()
+}
+
+/// Refuses at creation what a start could not do.
+pub(crate) fn check(
+    container: &crate::container::Record,
+    ordinary_user: bool,
+) -> Result<Vec<String>> {
+    let host = &container.host_config;
+    let mut warnings = Vec::new();
+    match host.network_mode.as_str() {
+        "none" | "host" => (),
+        "" | "default" => warnings.push(
+            "No network named: the container gets none (--net none). Other networks are not there \
+             yet; --net host shares the host's."
+                .to_string(),
+        ),
+        other => {
+            return Err(Error::not_found(format!("network {other} not found")));
+        }
+    }
+    if host.privileged || host.cap_add.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(Error::unsupported("--privileged and --cap-add are not supported yet"));
+    }
+    match host.log_config.kind.as_str() {
+        "" | "local" | "none" => (),
+        other => {
+            return Err(Error::bad_input(format!(
+                "logger: no log driver named '{other}' is registered"
+            )));
+        }
+    }
+    for bind in host.binds.iter().flatten() {
+        runconfig::parse_bind(bind)?;
+    }
+    let limits = [host.memory, host.memory_swap, host.pids_limit.unwrap_or(0)];
+    if host.memory > 0 && host.memory < 512 << 10 {
+        return Err(Error::bad_input("Minimum memory limit allowed is 512KB"));
+    }
+    if ordinary_user && limits.iter().any(|limit| *limit > 0) {
+        return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));
+    }
+    Ok(warnings)
+}

@@ -1,0 +1,102 @@
+//! `create`: a record and a name for a new container.
+
+use crate::container::Record;
+use crate::{Engine, execdriver, runconfig};
+use base::text::time::{now, rfc3339};
+use base::text::{id, name};
+use base::{Error, Kind, Result};
+use base_http::api::container::{CreateRequest, CreateResponse};
+
+/// The job.
+pub(crate) struct Create {
+    /// The name that was asked for; empty for a random one.
+    pub(crate) name: String,
+    /// What is to run.
+    pub(crate) request: CreateRequest,
+}
+
+impl Create {
+    pub(crate) fn run(self, engine: &Engine) -> Result<CreateResponse> {
+        let CreateRequest { mut config, options } = self.request;
+        let mut host_config = options.host_config;
+        if config.image.is_empty() {
+            return Err(Error::bad_input("no image specified"));
+        }
+        let store = engine.store()?;
+        let image = store.find(&config.image)?;
+        let command = runconfig::merge(&mut config, &image.config)?;
+        let id = id::new()?;
+        if config.hostname.is_empty() {
+            config.hostname = match host_config.network_mode.as_str() {
+                "host" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                _ => id::short(&id).to_string(),
+            };
+        }
+        if host_config.log_config.kind.is_empty() {
+            host_config.log_config.kind = "local".to_string();
+        }
+        if let Some(text) = Some(&config.stop_signal).filter(|text| !text.is_empty()) {
+            super::kill::signal(text)?;
+        }
+        let (seconds, nanos) = now();
+        let mut record = Record {
+            id: id.clone(),
+            name: self.name.trim_start_matches('/').to_string(),
+            created: rfc3339(seconds, nanos),
+            image: image.id.to_string(),
+            command,
+            driver: store.driver_name()?.to_string(),
+            config,
+            host_config,
+            ..Record::default()
+        };
+        let warnings = execdriver::check(&record, engine.user_namespace().is_some())?;
+        let mode = &mut record.host_config.network_mode;
+        if mode.is_empty() || mode == "default" {
+            *mode = "none".to_string();
+        }
+        let temporary = record.host_config.auto_remove;
+        if !temporary {
+            // A container of `run --rm` is seen through its record in the run folder.
+            store.hold(&image.id, &id)?;
+        }
+        let containers = engine.containers();
+        let created = if record.name.is_empty() {
+            create_under_random_name(&containers, record, temporary)
+        } else {
+            match containers.create(record.clone(), temporary) {
+                Err(error)
+                    if error.kind() == Kind::Conflict && heal_holder(engine, &record.name) =>
+                {
+                    containers.create(record, temporary)
+                }
+                result => result,
+            }
+        };
+        if let Err(error) = created {
+            let _ = store.release(&id);
+            return Err(error);
+        }
+        Ok(CreateResponse { id, warnings })
+    }
+}
+
+fn create_under_random_name(
+    containers: &crate::container::Containers<'_>,
+    mut record: Record,
+    temporary: bool,
+) -> Result<crate::container::Container> {
+    for attempt in 0..10 {
+        record.name = name::random(attempt)?;
+        match containers.create(record.clone(), temporary) {
+            Err(error) if error.kind() == Kind::Conflict => (),
+            result => return result,
+        }
+    }
+    Err(Error::conflict("no free name found"))
+}
+
+/// A name that a killed `run --rm` has left is free once its container is put away.
+fn heal_holder(engine: &Engine, name: &str) -> bool {
+    engine.containers().find(name).is_ok_and(|container| engine.heal(&container))
+}

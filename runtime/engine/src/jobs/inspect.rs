@@ -1,0 +1,87 @@
+//! `container_inspect`: everything about one container.
+
+use crate::Engine;
+use crate::container::{State, Status};
+use base::Result;
+use base::json::Raw;
+use base::text::time::rfc3339;
+use base_http::api::container::{ContainerInspect, ContainerState, MountPoint};
+use base_http::api::image::GraphDriverData;
+
+/// Inspects a container.
+pub(crate) struct Inspect {
+    pub(crate) container: String,
+}
+
+impl Inspect {
+    pub(crate) fn run(self, engine: &Engine) -> Result<ContainerInspect> {
+        let container = engine.containers().find(&self.container)?;
+        let state = container.state();
+        let file = |name: &str| container.run.join(name).display().to_string();
+        let logs = container.record.host_config.log_config.kind != "none";
+        let log_path = if logs { file("log") } else { String::new() };
+        let files = [file("hostname"), file("hosts"), file("resolv.conf")];
+        let record = container.record;
+        let [hostname_path, hosts_path, resolv_conf_path] = files;
+        let mounts = record
+            .host_config
+            .binds
+            .iter()
+            .flatten()
+            .filter_map(|text| crate::runconfig::parse_bind(text).ok())
+            .map(|bind| MountPoint {
+                kind: "bind".to_string(),
+                source: bind.source.display().to_string(),
+                destination: bind.target,
+                mode: if bind.read_only { "ro" } else { "" }.to_string(),
+                writable: !bind.read_only,
+                propagation: "rprivate".to_string(),
+                ..MountPoint::default()
+            })
+            .collect();
+        let mut command = record.command.into_iter();
+        Ok(ContainerInspect {
+            id: record.id,
+            created: record.created,
+            path: command.next().unwrap_or_default(),
+            args: command.collect(),
+            state: in_docker_terms(&state),
+            image: record.image,
+            resolv_conf_path,
+            hostname_path,
+            hosts_path,
+            log_path,
+            name: format!("/{}", record.name),
+            driver: record.driver.clone(),
+            platform: "linux".to_string(),
+            host_config: record.host_config,
+            graph_driver: Some(GraphDriverData {
+                name: record.driver,
+                ..GraphDriverData::default()
+            }),
+            mounts,
+            config: record.config,
+            network_settings: Raw::of(&base::json::Empty),
+            ..ContainerInspect::default()
+        })
+    }
+}
+
+fn in_docker_terms(state: &State) -> ContainerState {
+    let time = |time: Option<(i64, u32)>| {
+        time.map_or("0001-01-01T00:00:00Z".to_string(), |(seconds, nanos)| rfc3339(seconds, nanos))
+    };
+    let running = state.status == Status::Running;
+    let pid = state.process.as_ref().filter(|_| running).map_or(0, |process| process.pid);
+    ContainerState {
+        status: state.status.name().to_string(),
+        running,
+        oom_killed: state.out_of_memory,
+        pid: i64::from(pid),
+        exit_code: i64::from(state.exit_code),
+        error: state.error.clone(),
+        started_at: time(state.started),
+        finished_at: time(state.finished),
+        ..ContainerState::default()
+    }
+}

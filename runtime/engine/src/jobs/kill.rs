@@ -1,0 +1,85 @@
+//! `kill`: a signal for a container's first process.
+
+use crate::Engine;
+use crate::container::Wish;
+use base::{Error, Result};
+use rustix::process::Signal;
+
+/// Sends a signal.
+pub(crate) struct Kill {
+    pub(crate) container: String,
+    /// A name, with or without SIG, or a number; empty for KILL.
+    pub(crate) signal: String,
+}
+
+impl Kill {
+    pub(crate) fn run(self, engine: &Engine) -> Result<()> {
+        let signal = match self.signal.as_str() {
+            "" => Signal::KILL,
+            text => signal(text)?,
+        };
+        let container = engine.containers().find(&self.container)?;
+        let state = container.state();
+        if signal == Signal::KILL {
+            container.set_wish(Wish::Stopped)?;
+        }
+        state.signal(container.id(), signal)
+    }
+}
+
+/// Names and numbers. The numbers are those of this CPU's kernel.
+const SIGNALS: [(&str, Signal); 29] = [
+    ("HUP", Signal::HUP),
+    ("INT", Signal::INT),
+    ("QUIT", Signal::QUIT),
+    ("ILL", Signal::ILL),
+    ("TRAP", Signal::TRAP),
+    ("ABRT", Signal::ABORT),
+    ("BUS", Signal::BUS),
+    ("FPE", Signal::FPE),
+    ("KILL", Signal::KILL),
+    ("USR1", Signal::USR1),
+    ("SEGV", Signal::SEGV),
+    ("USR2", Signal::USR2),
+    ("PIPE", Signal::PIPE),
+    ("ALRM", Signal::ALARM),
+    ("TERM", Signal::TERM),
+    ("CHLD", Signal::CHILD),
+    ("CONT", Signal::CONT),
+    ("STOP", Signal::STOP),
+    ("TSTP", Signal::TSTP),
+    ("TTIN", Signal::TTIN),
+    ("TTOU", Signal::TTOU),
+    ("URG", Signal::URG),
+    ("XCPU", Signal::XCPU),
+    ("XFSZ", Signal::XFSZ),
+    ("VTALRM", Signal::VTALARM),
+    ("PROF", Signal::PROF),
+    ("WINCH", Signal::WINCH),
+    ("IO", Signal::IO),
+    ("SYS", Signal::SYS),
+];
+
+/// The signal that a text means.
+pub(super) fn signal(text: &str) -> Result<Signal> {
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let by_name = SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, signal)| *signal);
+    let by_number = || Signal::from_named_raw(text.parse().ok()?);
+    by_name.or_else(by_number).ok_or_else(|| Error::bad_input(format!("invalid signal: {text}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        for text in ["KILL", "SIGKILL", "sigkill", "9"] {
+            assert_eq!(signal(text).expect(text), Signal::KILL);
+        }
+        for text in ["", "SIG", "KILLER", "0", "-9", "999"] {
+            assert!(signal(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `logs`: a container's output so far, and on.
+
+use crate::Engine;
+use crate::container::{Container, Status};
+use crate::monitor::{LogLine, LogReader};
+use base::text::time::parse;
+use base::{Error, OnError, Result};
+use base_http::frames::Channel;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use std::collections::VecDeque;
+
+/// Reads a log.
+pub(crate) struct Logs {
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+    /// Go on until the container ends.
+    pub(crate) follow: bool,
+    /// Only the last lines; None for all.
+    pub(crate) tail: Option<usize>,
+    /// With the time before each line.
+    pub(crate) timestamps: bool,
+    /// Nothing before this time.
+    pub(crate) since: Option<(i64, u32)>,
+    /// Nothing after it.
+    pub(crate) until: Option<(i64, u32)>,
+}
+
+impl Logs {
+    /// Whether this container has a log at all.
+    pub(crate) fn check(&self, container: &Container) -> Result<()> {
+        if container.record.host_config.log_config.kind == "none" {
+            return Err(Error::unsupported(
+                "configured logging driver does not support reading: the container has none \
+                 (--log-driver local keeps a log)",
+            ));
+        }
+        if !self.stdout && !self.stderr {
+            return Err(Error::bad_input("Bad parameters: you must choose at least one stream"));
+        }
+        Ok(())
+    }
+
+    /// Gives each line to `out` until the end; an error of `out` (the client is gone) ends it too.
+    pub(crate) fn run(
+        self,
+        engine: &Engine,
+        container: &Container,
+        out: &mut dyn FnMut(Channel, &[u8]) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let mut reader = LogReader::new(&container.run);
+        let mut lines = VecDeque::new();
+        while let Some(line) = reader.next() {
+            if !self.wants(&line) {
+                continue;
+            }
+            lines.push_back(line);
+            match self.tail {
+                Some(most) if lines.len() > most => drop(lines.pop_front()),
+                Some(_) => (),
+                None => self.give(&lines.pop_front(), out).on("write", "logs")?,
+            }
+        }
+        for line in lines {
+            self.give(&Some(line), out).on("write", "logs")?;
+        }
+        if !self.follow {
+            return Ok(());
+        }
+        let changes = watch(container)?;
+        loop {
+            // Asked before the last look, so that nothing written before the end is missed.
+            let running = engine
+                .containers()
+                .open(container.id())?
+                .is_some_and(|container| container.state().status == Status::Running);
+            while let Some(line) = reader.next() {
+                if self.wants(&line) {
+                    self.give(&Some(line), out).on("write", "logs")?;
+                }
+            }
+            if !running {
+                return Ok(());
+            }
+            wait_for(&changes)?;
+        }
+    }
+
+    fn wants(&self, line: &LogLine) -> bool {
+        let stream = match line.channel {
+            Channel::Stderr => self.stderr,
+            _ => self.stdout,
+        };
+        if !stream || (self.since.is_none() && self.until.is_none()) {
+            return stream;
+        }
+        let Ok(time) = parse(&line.time) else { return true };
+        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
+    }
+
+    fn give(
+        &self,
+        line: &Option<LogLine>,
+        out: &mut dyn FnMut(Channel, &[u8]) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let Some(line) = line else { return Ok(()) };
+        if !self.timestamps {
+            return out(line.channel, &line.text);
+        }
+        let mut text = line.time.clone().into_bytes();
+        text.push(b' ');
+        text.extend_from_slice(&line.text);
+        out(line.channel, &text)
+    }
+}
+
+fn watch(container: &Container) -> Result<std::os::fd::OwnedFd> {
+    let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+        .on("inotify", "log")?;
+    let events = inotify::WatchFlags::MODIFY
+        | inotify::WatchFlags::CREATE
+        | inotify::WatchFlags::MOVED_TO
+        | inotify::WatchFlags::DELETE
+        | inotify::WatchFlags::DELETE_SELF;
+    // The container may be gone already: then the first look ends it.
+    let _ = inotify::add_watch(&changes, &container.run, events);
+    Ok(changes)
+}
+
+/// Until something changes in the run folder; a second at most, because a killed monitor changes
+/// nothing.
+fn wait_for(changes: &std::os::fd::OwnedFd) -> Result<()> {
+    let mut waiting = [PollFd::new(changes, PollFlags::IN)];
+    match poll(&mut waiting, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => (),
+        Err(errno) => return Err(errno).on("poll", "log"),
+    }
+    let mut events = [0; 4096];
+    while rustix::io::read(changes, &mut events).is_ok_and(|count| count > 0) {}
+    Ok(())
+}

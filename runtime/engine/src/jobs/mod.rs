@@ -1,0 +1,28 @@
+//! Jobs: the units of work, in Docker's names, one file each (or one for a few that are a line).
+//!
+//! A job is a plain value that a route or a worker makes; `run` does it with the engine. It never
+//! sees a request or a command line.
+
+mod create;
+mod image;
+mod inspect;
+mod kill;
+mod list;
+mod logs;
+mod remove;
+mod start;
+mod stop;
+mod system;
+mod wait;
+
+pub(crate) use create::Create;
+pub(crate) use image::{Images, Import, InspectImage, Load, Pull, RemoveImage};
+pub(crate) use inspect::Inspect;
+pub(crate) use kill::Kill;
+pub(crate) use list::List;
+pub(crate) use logs::Logs;
+pub(crate) use remove::Remove;
+pub(crate) use start::{Attach, Resize, Start};
+pub(crate) use stop::Stop;
+pub(crate) use system::{info, version};
+pub(crate) use wait::{Condition, Wait};

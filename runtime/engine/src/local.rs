@@ -1,0 +1,175 @@
+//! The engine in a command's own process: its main thread is the monitor's loop.
+//!
+//! The client runs on a second thread and each of its connections has a server thread. What must
+//! happen on the main thread, because a thread's end must not be a container's, is sent to it: the
+//! main thread clones the container, waits for it, serves its streams, and reads the signals, which
+//! it hands to the client.
+
+use crate::container::Container;
+use crate::monitor::{Config, Monitor, Running, Start, Work};
+use crate::{Engine, execdriver};
+use base::{Error, OnError, Result};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Asks the main thread to be this container's monitor.
+struct Begin {
+    id: String,
+    answer: Sender<Result<()>>,
+}
+
+/// The engine's way to the main thread.
+pub(crate) struct Handle {
+    sender: Sender<Begin>,
+    wake: Arc<OwnedFd>,
+    /// The command wants to be the next container's monitor itself.
+    wanted: AtomicBool,
+}
+
+impl Handle {
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes the wish, so that it counts for one container.
+    pub(crate) fn take_wish(&self) -> bool {
+        self.wanted.swap(false, Ordering::SeqCst)
+    }
+
+    pub(crate) fn begin(&self, id: &str) -> Result<()> {
+        let (answer, answered) = channel();
+        let gone = || Error::other("the main thread has ended");
+        self.sender.send(Begin { id: id.to_string(), answer }).map_err(|_| gone())?;
+        wake(&self.wake);
+        answered.recv().map_err(|_| gone())?
+    }
+}
+
+fn wake(descriptor: &OwnedFd) {
+    let _ = rustix::io::write(descriptor, &1_u64.to_ne_bytes());
+}
+
+/// Ends the main thread's loop: the client is done.
+pub struct Finish {
+    done: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::SeqCst);
+        wake(&self.wake);
+    }
+}
+
+/// The main thread's loop, before it runs.
+pub struct MainLoop {
+    receiver: Receiver<Begin>,
+    wake: Arc<OwnedFd>,
+    done: Arc<AtomicBool>,
+}
+
+/// Makes the two ends: what the engine holds, and the loop for the main thread. Dropping the
+/// [`Finish`] ends the loop.
+pub(crate) fn pair() -> Result<(Handle, MainLoop, Finish)> {
+    let wake =
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).on("eventfd", "engine")?;
+    let wake = Arc::new(wake);
+    let done = Arc::new(AtomicBool::new(false));
+    let (sender, receiver) = channel();
+    let handle = Handle { sender, wake: wake.clone(), wanted: AtomicBool::new(false) };
+    let finish = Finish { done: done.clone(), wake: wake.clone() };
+    Ok((handle, MainLoop { receiver, wake, done }, finish))
+}
+
+impl MainLoop {
+    /// Runs until the client is done. `signals` is a signalfd; each signal's number goes as one
+    /// byte into `forward`.
+    pub fn run(self, engine: &Arc<Engine>, signals: &OwnedFd, forward: &OwnedFd) -> Result<()> {
+        let mut monitor: Option<Monitor> = None;
+        while !self.done.load(Ordering::SeqCst) {
+            let extras = [signals.as_fd(), self.wake.as_fd()];
+            let ready = match &mut monitor {
+                Some(monitor) => monitor.turn(&extras)?,
+                None => {
+                    let mut fds = extras.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                    match poll(&mut fds, None) {
+                        Ok(_) | Err(rustix::io::Errno::INTR) => (),
+                        Err(errno) => return Err(errno).on("poll", "engine"),
+                    }
+                    (0..fds.len()).filter(|number| !fds[*number].revents().is_empty()).collect()
+                }
+            };
+            if ready.contains(&0) {
+                forward_signals(signals, forward);
+            }
+            if ready.contains(&1) {
+                let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+                while let Ok(begin) = self.receiver.try_recv() {
+                    let result = begin_monitor(engine, &begin.id).map(|one| monitor = Some(one));
+                    let _ = begin.answer.send(result);
+                }
+            }
+            if monitor.as_ref().is_some_and(Monitor::is_over) {
+                monitor = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn forward_signals(signals: &OwnedFd, forward: &OwnedFd) {
+    let mut record = [0; base::sys::signal::RECORD];
+    while rustix::io::read(signals, &mut record).is_ok_and(|count| count == record.len()) {
+        // ssi_signo, the first number; signals are below 128.
+        let number = u32::from_ne_bytes([record[0], record[1], record[2], record[3]]);
+        let _ = rustix::io::write(forward, &[number as u8]);
+    }
+}
+
+fn begin_monitor(engine: &Arc<Engine>, id: &str) -> Result<Monitor> {
+    let container = engine.containers().find(id)?;
+    let config = monitor_config(&container, true);
+    let work = LocalWork { engine: engine.clone(), id: id.to_string(), direct: config.direct };
+    Monitor::new(id, &container.run, config, Box::new(work))
+}
+
+/// How a container's monitor serves its streams. `foreground`: the monitor is the command itself.
+pub(crate) fn monitor_config(container: &Container, foreground: bool) -> Config {
+    let config = &container.record.config;
+    let log = container.record.host_config.log_config.kind != "none";
+    Config {
+        terminal: config.tty,
+        input: config.open_stdin,
+        input_once: config.stdin_once,
+        direct: foreground && !log && !config.tty,
+        log,
+    }
+}
+
+/// The heavy work, done right here.
+struct LocalWork {
+    engine: Arc<Engine>,
+    id: String,
+    direct: bool,
+}
+
+impl Work for LocalWork {
+    fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start> {
+        let container = self.engine.containers().find(&self.id)?;
+        let streams = if self.direct {
+            execdriver::own_stdio(&container)?
+        } else {
+            execdriver::monitored_stdio(&container, stdin)?
+        };
+        let started = execdriver::launch(&self.engine, &container, streams, true)?;
+        Ok(Start::Done(Running { pidfd: started.pidfd, terminal: started.terminal }))
+    }
+
+    fn release(&mut self) -> Result<()> {
+        self.engine.release(&self.id)
+    }
+}

@@ -1,0 +1,53 @@
+//! The monitor: the process that waits for one container, holds its streams and writes its log.
+//!
+//! Each container that is attached to, waited for or started has one. For a command in the
+//! foreground it is the command's own main thread; else a process of its own, the same binary
+//! under another name, which outlives commands and daemon. It is a poll loop ([`Monitor`]) that is
+//! talked to over a socket in the container's run folder ([`control`]). What is heavy, it leaves to
+//! its [`Work`]: short-lived worker processes, or the engine of the same process.
+//!
+//! States: idle (nothing started), starting, running, ending (the process is gone, output is
+//! drained, waiters are told). It ends when nothing runs, nobody waits and the last client has
+//! read its end.
+
+mod attached;
+pub(crate) mod control;
+mod log;
+mod poll;
+mod process;
+mod streams;
+
+pub(crate) use log::{LogLine, LogReader};
+pub(crate) use poll::{Config, Monitor};
+pub use process::{monitor_main, worker_main};
+pub(crate) use process::{open_null, spawn_monitor, spawn_reaper};
+pub(crate) use streams::container_outputs;
+
+use base::Result;
+use std::os::fd::OwnedFd;
+
+/// A container that was just started.
+pub(crate) struct Running {
+    /// Its first process, safe from reuse.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, if it has one.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// What a start gave.
+pub(crate) enum Start {
+    /// It runs.
+    Done(Running),
+    /// A worker is at it: the descriptor tells when and how it ends.
+    Worker(OwnedFd),
+}
+
+/// Heavy work, done for the monitor.
+pub(crate) trait Work {
+    /// Starts the container. `stdin` is the read end of its standard input, when it has one.
+    fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start>;
+    /// The worker has answered.
+    fn started(&mut self) {}
+    /// After the end: gives back the cgroup, and removes the container if it asked for that.
+    fn release(&mut self) -> Result<()>;
+}

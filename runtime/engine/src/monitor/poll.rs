@@ -1,0 +1,488 @@
+//! The monitor's loop: one `poll` over the container, its streams, its clients and those who ask.
+
+use super::attached::{Attached, CHUNK, Typed};
+use super::control::{self, Message};
+use super::log::Log;
+use super::streams::Streams;
+use super::{Running, Start, Work};
+use crate::container::{State, Status};
+use base::sys::Errno;
+use base::{Error, OnError, Result};
+use base_http::frames::Channel;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// How a container's streams are served.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Config {
+    /// It has a terminal.
+    pub terminal: bool,
+    /// It has an open standard input.
+    pub input: bool,
+    /// Standard input ends when the first client's does.
+    pub input_once: bool,
+    /// The command's own descriptors are the container's: nothing to serve, nothing to log.
+    pub direct: bool,
+    /// A log is written.
+    pub log: bool,
+}
+
+/// At most so many clients and connections at once.
+const MOST: usize = 64;
+/// A monitor that nobody has told to start anything ends after so many seconds without company.
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// Somebody who asks.
+struct Connection {
+    socket: OwnedFd,
+    waits: bool,
+    asked_to_start: bool,
+}
+
+/// One container's monitor. See the module above for its states.
+pub(crate) struct Monitor {
+    run: PathBuf,
+    id: String,
+    config: Config,
+    work: Box<dyn Work>,
+    listener: OwnedFd,
+    streams: Streams,
+    container: Option<Running>,
+    worker: Option<OwnedFd>,
+    connections: Vec<Connection>,
+    attached: Vec<Attached>,
+    log: Option<Log>,
+    /// The process is gone, with this code; output may still be there.
+    ending: Option<State>,
+    over: bool,
+}
+
+/// What a ready descriptor belongs to.
+#[derive(Clone, Copy)]
+enum Source {
+    Extra(usize),
+    Listener,
+    Worker,
+    Process,
+    Output(usize),
+    Terminal,
+    Input,
+    Connection(usize),
+    Attached(usize),
+}
+
+impl Monitor {
+    /// A monitor for the container with this id and run folder. When the container runs already,
+    /// its monitor was killed: this one adopts it. The caller holds the container's lock.
+    pub(crate) fn new(
+        id: &str,
+        run: &Path,
+        config: Config,
+        work: Box<dyn Work>,
+    ) -> Result<Monitor> {
+        let mut monitor = Monitor {
+            run: run.to_path_buf(),
+            id: id.to_string(),
+            config,
+            work,
+            listener: control::listener(run)?,
+            streams: Streams::default(),
+            container: None,
+            worker: None,
+            connections: Vec::with_capacity(MOST),
+            attached: Vec::with_capacity(MOST),
+            log: if config.log && !config.direct { Some(Log::open(run)?) } else { None },
+            ending: None,
+            over: false,
+        };
+        let state = State::read(run).unwrap_or_default();
+        if state.status == Status::Running
+            && let Some(process) = &state.process
+        {
+            match process.open() {
+                Some(pidfd) => {
+                    if !config.terminal {
+                        monitor.streams.open_outputs(run)?;
+                    }
+                    monitor.container = Some(Running { pidfd, terminal: None });
+                }
+                None => monitor.ending = Some(lost(state)),
+            }
+        }
+        Ok(monitor)
+    }
+
+    /// Nothing is left to do.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Waits for something to happen and does what is due. Gives the numbers of those of the
+    /// caller's descriptors that can be read.
+    pub(crate) fn turn(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<usize>> {
+        let mut ready_extras = Vec::new();
+        for (source, flags) in self.wait(extras)? {
+            match source {
+                Source::Extra(number) => ready_extras.push(number),
+                Source::Listener => self.accept(),
+                Source::Worker => self.worker_answered(),
+                Source::Process => self.process_ended(),
+                Source::Output(number) => self.read_output(number),
+                Source::Terminal => self.read_terminal(flags),
+                Source::Input => (),
+                Source::Connection(number) => self.listen_to(number),
+                Source::Attached(number) => self.serve(number, flags),
+            }
+        }
+        self.pass_input();
+        if self.ending.is_some() && self.streams.are_drained() {
+            self.end();
+        }
+        if self.over {
+            // Connections are answered; clients stay until they have read their end.
+            self.attached.retain(Attached::has_pending);
+            self.over = self.attached.is_empty();
+        }
+        Ok(ready_extras)
+    }
+
+    fn wait(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<(Source, PollFlags)>> {
+        let mut sources = Vec::with_capacity(16);
+        let mut fds = Vec::with_capacity(16);
+        let mut add = |source, fd, flags| {
+            sources.push(source);
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+        };
+        for (number, extra) in extras.iter().enumerate() {
+            add(Source::Extra(number), *extra, PollFlags::IN);
+        }
+        if self.connections.len() < MOST {
+            add(Source::Listener, self.listener.as_fd(), PollFlags::IN);
+        }
+        if let Some(worker) = &self.worker {
+            add(Source::Worker, worker.as_fd(), PollFlags::IN);
+        }
+        if let Some(container) = &self.container {
+            add(Source::Process, container.pidfd.as_fd(), PollFlags::IN);
+        }
+        // No further output is read before every client has taken the last.
+        let output_is_due = !self.attached.iter().any(Attached::has_pending);
+        let typed = self.attached.iter().any(|client| !client.typed.is_empty());
+        for (number, output) in self.streams.outputs.iter().enumerate() {
+            if let Some(output) = output.as_ref().filter(|_| output_is_due) {
+                add(Source::Output(number), output.as_fd(), PollFlags::IN);
+            }
+        }
+        if let Some(terminal) = &self.streams.terminal {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, output_is_due);
+            flags.set(PollFlags::OUT, typed);
+            if !flags.is_empty() {
+                add(Source::Terminal, terminal.as_fd(), flags);
+            }
+        }
+        if let Some(input) = self.streams.input.as_ref().filter(|_| typed) {
+            add(Source::Input, input.as_fd(), PollFlags::OUT);
+        }
+        for (number, connection) in self.connections.iter().enumerate() {
+            add(Source::Connection(number), connection.socket.as_fd(), PollFlags::IN);
+        }
+        for (number, client) in self.attached.iter().enumerate() {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, client.typed.is_empty() && !client.input_ended);
+            flags.set(PollFlags::OUT, client.has_pending());
+            add(Source::Attached(number), client.fd(), flags);
+        }
+        let idle = extras.is_empty()
+            && self.container.is_none()
+            && self.worker.is_none()
+            && self.ending.is_none()
+            && self.connections.is_empty()
+            && self.attached.is_empty();
+        let due_now = self.ending.is_some() && self.streams.are_drained();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let timeout = match (due_now, idle) {
+            (true, _) => Some(&at_once),
+            (_, true) => Some(&PATIENCE),
+            _ => None,
+        };
+        match poll(&mut fds, timeout) {
+            Ok(0) if idle => self.over = true,
+            Err(Errno::INTR) | Ok(_) => (),
+            Err(errno) => return Err(errno).on("poll", "container"),
+        }
+        let ready = fds.iter().map(PollFd::revents).collect::<Vec<_>>();
+        Ok(sources
+            .into_iter()
+            .zip(ready)
+            .filter(|(_, flags)| !flags.is_empty())
+            // From the back, so that removing one leaves the numbers of the rest.
+            .rev()
+            .collect())
+    }
+
+    fn accept(&mut self) {
+        use rustix::net::{SocketFlags, accept_with};
+        if let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC) {
+            self.connections.push(Connection { socket, waits: false, asked_to_start: false });
+        }
+    }
+
+    fn listen_to(&mut self, number: usize) {
+        let mut descriptors = Vec::new();
+        let socket = self.connections[number].socket.as_fd();
+        let Ok(Some(message)) = control::receive(socket, &mut descriptors) else {
+            self.connections.remove(number);
+            return;
+        };
+        let answer = match message {
+            Message::Start => {
+                self.connections[number].asked_to_start = true;
+                match self.start() {
+                    // Answered when the worker has.
+                    Ok(()) if self.worker.is_some() => return,
+                    result => result,
+                }
+            }
+            Message::Attach(streams) => match descriptors.pop() {
+                Some(client) if self.attached.len() < MOST => {
+                    self.attached.push(Attached::new(client, streams, self.config.terminal));
+                    Ok(())
+                }
+                _ => Err(Error::other("attach: too many clients")),
+            },
+            Message::Wait(_) => {
+                self.connections[number].waits = true;
+                return;
+            }
+            Message::Resize(columns, rows) => self.resize(columns, rows),
+            _ => Err(Error::other("monitor: unexpected message")),
+        };
+        self.answer(number, answer);
+    }
+
+    fn answer(&mut self, number: usize, answer: Result<()>) {
+        let connection = &mut self.connections[number];
+        connection.asked_to_start = false;
+        let socket = connection.socket.as_fd();
+        // Whoever asked may have gone.
+        let _ = match answer {
+            Ok(()) => base::sys::pass::send(socket, &Message::Done.to_bytes(), &[]),
+            Err(error) => control::send_failure(socket, &error),
+        };
+    }
+
+    fn start(&mut self) -> Result<()> {
+        if self.container.is_some() || self.worker.is_some() {
+            return Err(Error::conflict(format!("Container {} is already running", self.id)));
+        }
+        let mut stdin = None;
+        if !self.config.direct && !self.config.terminal {
+            self.streams.open_outputs(&self.run)?;
+            if self.config.input {
+                stdin = Some(self.streams.make_input()?);
+            }
+        }
+        match self.work.start(stdin) {
+            Ok(Start::Done(running)) => self.runs(running),
+            Ok(Start::Worker(worker)) => self.worker = Some(worker),
+            Err(error) => {
+                self.start_failed();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn runs(&mut self, mut running: Running) {
+        self.streams.terminal = running.terminal.take();
+        if let Some(terminal) = &self.streams.terminal {
+            let _ = rustix::io::ioctl_fionbio(terminal, true);
+        }
+        self.container = Some(running);
+    }
+
+    /// Waiters are not told: they wait for an end, and there was no beginning.
+    fn start_failed(&mut self) {
+        self.streams = Streams::default();
+        self.attached.clear();
+    }
+
+    fn worker_answered(&mut self) {
+        let Some(worker) = self.worker.take() else { return };
+        let mut descriptors = Vec::new();
+        let answer = match control::receive(worker.as_fd(), &mut descriptors) {
+            Ok(Some(Message::Done)) => Ok(()),
+            Ok(Some(Message::Failed(kind, length))) => {
+                Err(control::receive_failure(worker.as_fd(), kind, length)
+                    .unwrap_or_else(|error| error))
+            }
+            _ => Err(Error::other("start container: the worker was killed")),
+        };
+        let answer = answer.and_then(|()| {
+            let mut descriptors = descriptors.into_iter();
+            let pidfd = descriptors
+                .next()
+                .ok_or_else(|| Error::other("start container: the worker gave no process"))?;
+            self.runs(Running { pidfd, terminal: descriptors.next() });
+            Ok(())
+        });
+        self.work.started();
+        if answer.is_err() {
+            self.start_failed();
+        }
+        if let Some(number) = self.connections.iter().position(|one| one.asked_to_start) {
+            self.answer(number, answer);
+        }
+    }
+
+    fn resize(&self, columns: u16, rows: u16) -> Result<()> {
+        let Some(terminal) = &self.streams.terminal else { return Ok(()) };
+        let size =
+            rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(terminal, size).on("resize", "terminal")
+    }
+
+    fn process_ended(&mut self) {
+        let Some(container) = self.container.take() else { return };
+        let mut state = State::read(&self.run).unwrap_or_default();
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        match waitid(WaitId::PidFd(container.pidfd.as_fd()), options) {
+            Ok(Some(status)) => {
+                let signal = || status.terminating_signal().map(|signal| 128 + signal);
+                state.exit_code = status.exit_status().or_else(signal).unwrap_or(255);
+            }
+            // Adopted: it is not our child.
+            _ => state = lost(state),
+        }
+        self.ending = Some(state);
+    }
+
+    fn read_output(&mut self, number: usize) {
+        let Some(output) = &self.streams.outputs[number] else { return };
+        let mut bytes = [0; CHUNK];
+        match rustix::io::read(output, &mut bytes) {
+            Ok(0) => self.streams.outputs[number] = None,
+            Ok(count) => {
+                let channel = if number == 0 { Channel::Stdout } else { Channel::Stderr };
+                self.give(channel, &bytes[..count]);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => (),
+            Err(_) => self.streams.outputs[number] = None,
+        }
+    }
+
+    fn read_terminal(&mut self, flags: PollFlags) {
+        if !flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+            return;
+        }
+        let Some(terminal) = &self.streams.terminal else { return };
+        let mut bytes = [0; CHUNK];
+        match rustix::io::read(terminal, &mut bytes) {
+            Ok(count) if count > 0 => self.give(Channel::Stdout, &bytes[..count]),
+            Err(Errno::AGAIN | Errno::INTR) => (),
+            // EIO: nobody holds the other side any more. It may be opened again while the
+            // container lives (/dev/console), so only its end ends the terminal.
+            _ if self.container.is_some() => {
+                std::thread::sleep(std::time::Duration::from_millis(5))
+            }
+            _ => self.streams.terminal = None,
+        }
+    }
+
+    fn give(&mut self, channel: Channel, bytes: &[u8]) {
+        if let Some(log) = &mut self.log {
+            log.add(channel, bytes);
+        }
+        for client in &mut self.attached {
+            client.give(channel, bytes);
+        }
+        self.attached.retain_mut(|client| client.flush().is_ok());
+    }
+
+    fn serve(&mut self, number: usize, flags: PollFlags) {
+        let client = &mut self.attached[number];
+        let mut gone = flags.contains(PollFlags::OUT) && client.flush().is_err();
+        if flags.contains(PollFlags::IN) && client.typed.is_empty() && !client.input_ended {
+            gone |= client.read() == Typed::Gone;
+        }
+        gone |= flags.intersects(PollFlags::HUP | PollFlags::ERR) && client.input_ended;
+        if gone {
+            let client = self.attached.remove(number);
+            if client.streams.stdin && self.config.input_once {
+                self.streams.input = None;
+            }
+        }
+    }
+
+    /// What clients have typed goes to the container, as far as it takes it now.
+    fn pass_input(&mut self) {
+        if self.container.is_none() {
+            return;
+        }
+        for client in &mut self.attached {
+            let target = self.streams.terminal.as_ref().or(self.streams.input.as_ref());
+            let Some(target) = target else {
+                client.typed.clear();
+                continue;
+            };
+            while !client.typed.is_empty() {
+                match rustix::io::write(target, &client.typed) {
+                    Ok(count) => drop(client.typed.drain(..count)),
+                    Err(Errno::INTR) => (),
+                    Err(Errno::AGAIN) => break,
+                    // The container has closed its end.
+                    Err(_) => {
+                        client.typed.clear();
+                        self.streams.input = None;
+                        break;
+                    }
+                }
+            }
+            let ended = client.input_ended && client.typed.is_empty() && client.streams.stdin;
+            if ended && self.config.input_once {
+                self.streams.input = None;
+            }
+        }
+    }
+
+    /// The container is gone and its output is read: tell everybody.
+    fn end(&mut self) {
+        let Some(mut state) = self.ending.take() else { return };
+        self.streams = Streams::default();
+        if let Some(log) = &mut self.log {
+            log.finish();
+        }
+        state.status = Status::Exited;
+        state.process = None;
+        state.finished = Some(base::text::time::now());
+        state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.id);
+        if let Err(error) = state.write(&self.run) {
+            base::log::warn(error.message());
+        }
+        if let Err(error) = self.work.release() {
+            base::log::warn(error.message());
+        }
+        let message = Message::Ended(state.exit_code).to_bytes();
+        for connection in self.connections.drain(..).filter(|connection| connection.waits) {
+            let _ = base::sys::pass::send(connection.socket.as_fd(), &message, &[]);
+        }
+        self.over = true;
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        // Unless a successor has bound its own; the folder may be gone with the container.
+        let _ = rustix::fs::unlink(self.run.join(control::SOCKET));
+    }
+}
+
+/// The state of a container whose end nobody saw.
+fn lost(mut state: State) -> State {
+    state.exit_code = 255;
+    state.error = "its monitor was killed: the exit code is not known".to_string();
+    state
+}

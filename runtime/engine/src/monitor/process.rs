@@ -1,0 +1,197 @@
+//! The monitor as a process of its own, and the workers that it starts: this same binary under
+//! other names.
+
+use super::control::{self, Message};
+use super::{Monitor, Start, Work};
+use crate::Engine;
+use base::sys::{pass, spawn};
+use base::{Error, OnError, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// argv[0] of a monitor.
+pub(crate) const MONITOR: &str = "coracle-monitor";
+/// argv[0] of a worker.
+pub(crate) const WORKER: &str = "coracle-job";
+
+/// The descriptor on which a monitor says that it listens, and a worker how it went.
+const REPORT: i32 = 3;
+/// The container's standard input, given to a worker that starts it.
+const STDIN: i32 = 4;
+
+fn start(engine: &Engine, name: &str, words: &[&str], extra: &[BorrowedFd<'_>]) -> Result<Pid> {
+    let null = open_null()?;
+    let mut descriptors = vec![null.as_fd(), null.as_fd(), null.as_fd()];
+    descriptors.extend_from_slice(extra);
+    let folders = engine.folders();
+    let texts =
+        [name.as_bytes(), folders.root.as_os_str().as_bytes(), folders.run.as_os_str().as_bytes()]
+            .into_iter()
+            .chain([engine.driver_name().as_bytes()])
+            .chain(words.iter().map(|word| word.as_bytes()));
+    let arguments = texts
+        .map(|text| CString::new(text).map_err(std::io::Error::from))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .on("start", name)?;
+    spawn::start(&spawn::Program {
+        path: c"/proc/self/exe",
+        arguments: &arguments,
+        environment: &[],
+        descriptors: &descriptors,
+        new_session: true,
+    })
+    .on("start", name)
+}
+
+pub(crate) fn open_null() -> Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags, open};
+    open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).on("open", "/dev/null")
+}
+
+/// Starts a container's monitor and waits until it listens. The caller holds the container's lock.
+pub(crate) fn spawn_monitor(engine: &Engine, id: &str) -> Result<()> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).on("pipe", "monitor")?;
+    // It outlives us, and its own parent shall wait for it: init, once we are gone. In a daemon it
+    // is waited for by whoever collects the daemon's children.
+    start(engine, MONITOR, &[id], &[write.as_fd()])?;
+    drop(write);
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut std::fs::File::from(read), &mut text)
+        .on("read from", "monitor")?;
+    match text.split_first() {
+        Some((b'+', _)) => Ok(()),
+        Some((_, message)) => Err(Error::other(String::from_utf8_lossy(message))),
+        None => Err(Error::other("start monitor: it was killed")),
+    }
+}
+
+/// Removes an upper folder in a process that nobody waits for. `lock` keeps the folder's flock
+/// until it is done.
+pub(crate) fn spawn_reaper(engine: &Engine, id: &str, lock: OwnedFd) -> Result<()> {
+    start(engine, WORKER, &["reap", id], &[lock.as_fd()]).map(drop)
+}
+
+/// root, run, driver, and what follows them.
+fn engine_of(mut words: impl Iterator<Item = OsString>) -> Result<(Arc<Engine>, Vec<String>)> {
+    let (Some(root), Some(run), Some(driver)) = (words.next(), words.next(), words.next()) else {
+        return Err(Error::bad_input("this name is for coracle's own use"));
+    };
+    let folders = base::folders::Folders::find(Some(Path::new(&root)), Some(Path::new(&run)))?;
+    let driver = driver.to_string_lossy().into_owned();
+    let engine = Engine::new(folders, Some(driver).filter(|driver| !driver.is_empty()));
+    Ok((Arc::new(engine), words.map(|word| word.to_string_lossy().into_owned()).collect()))
+}
+
+/// `coracle-monitor ROOT RUN DRIVER ID`: watches one container until nothing is left to do.
+pub fn monitor_main(words: Vec<OsString>) -> ExitCode {
+    let report = inherited(REPORT);
+    let monitor = engine_of(words.into_iter().skip(1)).and_then(|(engine, words)| {
+        let id = words.into_iter().next().unwrap_or_default();
+        let container = engine.containers().find(&id)?;
+        let config = crate::local::monitor_config(&container, false);
+        let work = ProcessWork { engine, id: id.clone(), worker: None };
+        Monitor::new(&id, &container.run, config, Box::new(work))
+    });
+    let mut monitor = match monitor {
+        Ok(monitor) => monitor,
+        Err(error) => {
+            tell(report, b"-", error.message().as_bytes());
+            return ExitCode::FAILURE;
+        }
+    };
+    tell(report, b"+", b"");
+    while !monitor.is_over() {
+        if let Err(error) = monitor.turn(&[]) {
+            base::log::warn(error.message());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn tell(report: Option<OwnedFd>, sign: &[u8], text: &[u8]) {
+    if let Some(report) = report {
+        let _ = rustix::io::write(&report, &[sign, text].concat());
+    }
+}
+
+/// A descriptor that our parent gave us, by its number.
+fn inherited(number: i32) -> Option<OwnedFd> {
+    spawn::inherited(number)
+}
+
+/// `coracle-job ROOT RUN DRIVER JOB ID`: one piece of heavy work.
+pub fn worker_main(words: Vec<OsString>) -> ExitCode {
+    let (job, done) = match engine_of(words.into_iter().skip(1)) {
+        Ok((engine, words)) => {
+            let mut words = words.into_iter();
+            let job = words.next().unwrap_or_default();
+            let id = words.next().unwrap_or_default();
+            let done = match job.as_str() {
+                "start" => start_and_report(&engine, &id),
+                "release" => engine.release(&id),
+                "reap" => engine.reap(&id),
+                _ => Err(Error::bad_input(format!("unknown job {job:?}"))),
+            };
+            (job, done)
+        }
+        Err(error) => (String::new(), Err(error)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(report) = inherited(REPORT).filter(|_| job != "reap") {
+                let _ = control::send_failure(report.as_fd(), &error);
+            }
+            base::log::warn(error.message());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_and_report(engine: &Engine, id: &str) -> Result<()> {
+    let container = engine.containers().find(id)?;
+    let streams = crate::execdriver::monitored_stdio(&container, inherited(STDIN))?;
+    let started = crate::execdriver::launch(engine, &container, streams, false)?;
+    let mut descriptors = vec![started.pidfd.as_fd()];
+    descriptors.extend(started.terminal.as_ref().map(AsFd::as_fd));
+    let report = inherited(REPORT).ok_or_else(|| Error::other("no monitor to report to"))?;
+    pass::send(report.as_fd(), &Message::Done.to_bytes(), &descriptors).on("write to", "monitor")
+}
+
+/// The heavy work of a monitor process, done by workers.
+struct ProcessWork {
+    engine: Arc<Engine>,
+    id: String,
+    worker: Option<Pid>,
+}
+
+impl Work for ProcessWork {
+    fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .on("socketpair", "worker")?;
+        let mut extra = vec![theirs.as_fd()];
+        extra.extend(stdin.as_ref().map(AsFd::as_fd));
+        self.worker = Some(start(&self.engine, WORKER, &["start", &self.id], &extra)?);
+        Ok(Start::Worker(ours))
+    }
+
+    fn started(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            let _ = waitpid(Some(worker), WaitOptions::empty());
+        }
+    }
+
+    fn release(&mut self) -> Result<()> {
+        let worker = start(&self.engine, WORKER, &["release", &self.id], &[])?;
+        waitpid(Some(worker), WaitOptions::empty()).map(drop).on("wait for", "worker")
+    }
+}

@@ -1,0 +1,75 @@
+//! Routes of containers that are answered at once. Those that stream are in `streams`.
+
+use super::{Next, Request};
+use crate::jobs;
+use base::Result;
+use base_http::api::container::CreateRequest;
+use base_http::body::JSON_CAP;
+
+pub(super) fn create(request: &mut Request<'_>) -> Result<Next> {
+    let body = request.body().whole(JSON_CAP)?;
+    let job = jobs::Create { name: request.text("name"), request: CreateRequest::parse(&body)? };
+    let created = job.run(request.engine)?;
+    request.answer().json(201, &created)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn list(request: &mut Request<'_>) -> Result<Next> {
+    let limit = request.number("limit")?.and_then(|limit| usize::try_from(limit).ok());
+    let job = jobs::List { all: request.head.flag("all"), limit: limit.filter(|limit| *limit > 0) };
+    let rows = job.run(request.engine)?;
+    request.answer().json(200, &rows)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn inspect(request: &mut Request<'_>) -> Result<Next> {
+    let found = jobs::Inspect { container: request.object() }.run(request.engine)?;
+    request.answer().json(200, &found)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn start(request: &mut Request<'_>) -> Result<Next> {
+    // Old clients send a host configuration here; it is not looked at since 1.24.
+    request.body().whole(JSON_CAP)?;
+    jobs::Start { container: request.object() }.run(request.engine)?;
+    nothing(request)
+}
+
+pub(super) fn stop(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::Stop {
+        container: request.object(),
+        seconds: request.number("t")?,
+        signal: request.text("signal"),
+    };
+    job.run(request.engine)?;
+    nothing(request)
+}
+
+pub(super) fn kill(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::Kill { container: request.object(), signal: request.text("signal") };
+    job.run(request.engine)?;
+    nothing(request)
+}
+
+pub(super) fn resize(request: &mut Request<'_>) -> Result<Next> {
+    let size = |number: Option<i64>| number.and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
+    let job = jobs::Resize {
+        container: request.object(),
+        columns: size(request.number("w")?),
+        rows: size(request.number("h")?),
+    };
+    job.run(request.engine)?;
+    request.answer().bytes(200, "text/plain", b"")?;
+    Ok(Next::Request)
+}
+
+pub(super) fn remove(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::Remove { container: request.object(), force: request.head.flag("force") };
+    job.run(request.engine)?;
+    nothing(request)
+}
+
+fn nothing(request: &Request<'_>) -> Result<Next> {
+    request.answer().empty(204)?;
+    Ok(Next::Request)
+}

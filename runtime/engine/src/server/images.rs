@@ -1,0 +1,79 @@
+//! Routes of images.
+
+use super::{Next, Request, WASTE};
+use crate::jobs;
+use base::{Error, Result};
+use base_http::api::progress::ProgressMessage;
+
+pub(super) fn list(request: &mut Request<'_>) -> Result<Next> {
+    let rows = jobs::Images.run(request.engine)?;
+    request.answer().json(200, &rows)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn inspect(request: &mut Request<'_>) -> Result<Next> {
+    let found = jobs::InspectImage { image: request.object() }.run(request.engine)?;
+    request.answer().json(200, &found)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn remove(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::RemoveImage { image: request.object(), force: request.head.flag("force") };
+    let removed = job.run(request.engine)?;
+    request.answer().json(200, &removed)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn tag(request: &mut Request<'_>) -> Result<Next> {
+    let (repository, tag) = (request.text("repo"), request.text("tag"));
+    let name = if tag.is_empty() { repository } else { format!("{repository}:{tag}") };
+    request.engine.store()?.tag(request.object, &name)?;
+    request.answer().empty(201)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn load(request: &mut Request<'_>) -> Result<Next> {
+    let engine = request.engine;
+    let mut body = request.body();
+    let lines = jobs::Load.run(engine, &mut body)?;
+    let whole = body.drain(WASTE);
+    let message = |stream| ProgressMessage { stream, ..ProgressMessage::default() };
+    stream(request, lines.into_iter().map(message).collect(), whole)
+}
+
+/// `pull` and `import` share a path: `fromSrc=-` is a tar in the body.
+pub(super) fn create(request: &mut Request<'_>) -> Result<Next> {
+    let engine = request.engine;
+    let (status, whole) = match request.head.query("fromSrc") {
+        Some("-") => {
+            let (repository, tag) = (request.text("repo"), request.text("tag"));
+            let name = if tag.is_empty() { repository } else { format!("{repository}:{tag}") };
+            let changes = request.head.query.iter().filter(|(key, _)| key == "changes");
+            let job = jobs::Import {
+                name,
+                message: request.text("message"),
+                changes: changes.map(|(_, value)| value.clone()).collect(),
+            };
+            let mut body = request.body();
+            (job.run(engine, &mut body)?, body.drain(WASTE))
+        }
+        Some(other) => {
+            return Err(Error::bad_input(format!("import {other}: only \"-\" is supported")));
+        }
+        None => {
+            let pull = jobs::Pull { image: request.text("fromImage"), tag: request.text("tag") };
+            (pull.run(engine)?, request.body().drain(WASTE))
+        }
+    };
+    stream(request, vec![ProgressMessage { status, ..ProgressMessage::default() }], whole)
+}
+
+/// The outcome as docker streams it. `whole`: the request's body was read to its end.
+fn stream(request: &Request<'_>, messages: Vec<ProgressMessage>, whole: bool) -> Result<Next> {
+    let answer = request.answer();
+    let answer = if whole { answer } else { answer.close() };
+    let mut chunks = answer.stream(200, "application/json")?;
+    let sent = messages.iter().try_for_each(|message| chunks.json(message));
+    let sent = sent.and_then(|()| chunks.finish());
+    Ok(if sent.is_ok() && whole { Next::Request } else { Next::Close })
+}

@@ -1,0 +1,163 @@
+//! The server: one connection, one request after another, each from its route to its job.
+
+mod containers;
+mod images;
+mod streams;
+mod system;
+
+use crate::Engine;
+use base::{Error, Result};
+use base_http::answer::Answer;
+use base_http::body::Body;
+use base_http::head::{Method, RequestHead, read_request};
+use base_http::input::Input;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// One request on its way.
+struct Request<'a> {
+    engine: &'a Engine,
+    head: &'a RequestHead,
+    input: &'a mut Input,
+    connection: &'a UnixStream,
+    /// The part of the path that the route's `*` stands for.
+    object: &'a str,
+}
+
+impl<'a> Request<'a> {
+    fn answer(&self) -> Answer<'a> {
+        Answer::to(self.head, self.connection)
+    }
+
+    fn body(&mut self) -> Body<'_> {
+        Body::of(self.input, self.head)
+    }
+
+    fn object(&self) -> String {
+        self.object.to_string()
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.head.query(name).unwrap_or_default().to_string()
+    }
+
+    /// A number in the query; None when it is not there.
+    fn number(&self, name: &str) -> Result<Option<i64>> {
+        match self.head.query(name) {
+            None | Some("") => Ok(None),
+            Some(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|_| Error::bad_input(format!("{name}: not a number: {text:?}"))),
+        }
+    }
+}
+
+/// Does a request and answers it. An error is answered by the caller: nothing has been sent then.
+type Handler = fn(&mut Request<'_>) -> Result<Next>;
+
+/// What becomes of the connection.
+enum Next {
+    /// The next request.
+    Request,
+    /// It was handed over, or its stream has ended it.
+    Close,
+}
+
+/// Method, path and handler. `*` is a name; only names of images have slashes.
+const ROUTES: [(Method, &str, Handler); 21] = [
+    (Method::Get, "/_ping", system::ping),
+    (Method::Head, "/_ping", system::ping),
+    (Method::Get, "/version", system::version),
+    (Method::Get, "/info", system::info),
+    (Method::Post, "/containers/create", containers::create),
+    (Method::Get, "/containers/json", containers::list),
+    (Method::Get, "/containers/*/json", containers::inspect),
+    (Method::Post, "/containers/*/start", containers::start),
+    (Method::Post, "/containers/*/stop", containers::stop),
+    (Method::Post, "/containers/*/kill", containers::kill),
+    (Method::Post, "/containers/*/resize", containers::resize),
+    (Method::Post, "/containers/*/wait", streams::wait),
+    (Method::Post, "/containers/*/attach", streams::attach),
+    (Method::Get, "/containers/*/logs", streams::logs),
+    (Method::Delete, "/containers/*", containers::remove),
+    (Method::Get, "/images/json", images::list),
+    (Method::Post, "/images/create", images::create),
+    (Method::Post, "/images/load", images::load),
+    (Method::Get, "/images/*/json", images::inspect),
+    (Method::Delete, "/images/*", images::remove),
+    (Method::Post, "/images/*/tag", images::tag),
+];
+
+/// The handler of a request, and what its `*` stands for.
+fn route(method: Method, path: &str) -> Option<(Handler, &str)> {
+    ROUTES.iter().filter(|(known, ..)| *known == method).find_map(|(_, pattern, handler)| {
+        let Some((before, after)) = pattern.split_once('*') else {
+            return (path == *pattern).then_some((*handler, ""));
+        };
+        let object = path.strip_prefix(before)?.strip_suffix(after)?;
+        let slashes = before == "/images/" || !object.contains('/');
+        (slashes && !object.is_empty()).then_some((*handler, object))
+    })
+}
+
+/// The most that is read of a body that nobody wanted.
+const WASTE: u64 = 1 << 20;
+
+/// Serves one connection to its end.
+pub fn serve(engine: &Arc<Engine>, connection: UnixStream) {
+    let connection = Arc::new(connection);
+    let mut input = Input::exact(connection.clone());
+    loop {
+        let head = match read_request(&mut input) {
+            Ok(Some(head)) => head,
+            Ok(None) => return,
+            Err(error) => {
+                // The peer may have gone; then there is nobody to tell.
+                let _ = Answer::to_nothing(&*connection).error(&error);
+                return;
+            }
+        };
+        let Some((handler, object)) = route(head.method, &head.path) else {
+            let error = Error::not_found("page not found");
+            if Answer::to(&head, &*connection).error(&error).is_err() || !head.keep_alive {
+                return;
+            }
+            if !Body::of(&mut input, &head).drain(WASTE) {
+                return;
+            }
+            continue;
+        };
+        let mut request =
+            Request { engine, head: &head, input: &mut input, connection: &connection, object };
+        let next = match handler(&mut request) {
+            Ok(next) => next,
+            Err(error) => {
+                // A body that was not read to its end would be taken for the next head.
+                let answer = Answer::to(&head, &*connection).close();
+                let _ = answer.error(&error);
+                return;
+            }
+        };
+        if matches!(next, Next::Close) || !head.keep_alive {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_find_their_routes() {
+        let found = |method, path| route(method, path).map(|(_, object)| object);
+        assert_eq!(found(Method::Get, "/containers/web/json"), Some("web"));
+        assert_eq!(found(Method::Get, "/containers/json"), Some(""));
+        assert_eq!(found(Method::Get, "/images/a.b:5000/c/d:1/json"), Some("a.b:5000/c/d:1"));
+        assert_eq!(found(Method::Get, "/containers/a/b/json"), None);
+        assert_eq!(found(Method::Get, "/containers//json"), None);
+        assert_eq!(found(Method::Put, "/containers/web/json"), None);
+        assert_eq!(found(Method::Delete, "/containers/web"), Some("web"));
+    }
+}

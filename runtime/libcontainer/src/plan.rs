@@ -1,0 +1,216 @@
+//! Writes the plan's parts: what the child does at once, and what it does when the root is there.
+
+use crate::mounts::{self, bits};
+use crate::prepare::{clean, ensure_file, ensure_folder, read};
+use crate::spec::{Network, Spec, Stdio};
+use crate::users::{self, User};
+use base::sys::clone::namespace;
+use base::sys::plan::{Operation, Plan, Tolerate, target};
+use base::{Error, Result};
+use rustix::mount::MountFlags;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// Where commands are looked for when the environment names no PATH.
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What does not depend on the root: done beside the parent's mounts.
+pub(crate) fn early(spec: &Spec) -> Plan {
+    let mut plan = Plan::new();
+    let user_namespace = spec.user_namespace.is_some();
+    if user_namespace {
+        // The parent has written the id maps: from now on this child is root inside.
+        plan.step(Operation::Gid, Tolerate::Nothing).number(0);
+        plan.step(Operation::Uid, Tolerate::Nothing).number(0);
+    }
+    plan.step(Operation::Dumpable, Tolerate::Nothing).number(0);
+    let private = rustix::mount::MountPropagationFlags::PRIVATE.bits();
+    plan.step(Operation::Propagation, Tolerate::Nothing).number(u64::from(private));
+    if spec.network == Network::None {
+        plan.step(Operation::Unshare, Tolerate::Nothing).number(namespace::NET);
+        // A kernel without IPv4 has no lo to bring up.
+        plan.step(Operation::LoopbackUp, Tolerate::Anything);
+    }
+    plan
+}
+
+/// The container's root as the parent sees it.
+pub(crate) struct Root<'a> {
+    /// Its folder.
+    pub(crate) folder: &'a OwnedFd,
+    /// The slot of the detached mount; `None` when the child has mounted it.
+    pub(crate) slot: Option<u64>,
+    /// The slot of the detached /dev; `None` when the child shall make it.
+    pub(crate) dev_slot: Option<u64>,
+    /// The slots of standard input, output and error.
+    pub(crate) stdio_slots: [u64; 3],
+    /// A version 2 cgroup to show.
+    pub(crate) cgroup2: bool,
+}
+
+/// Everything from the entry into the root to the program.
+pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> {
+    let folder = root.folder.as_fd();
+    let user =
+        users::resolve(&spec.user, &read(folder, "etc/passwd")?, &read(folder, "etc/group")?)?;
+    if spec.user_namespace.is_some() && (user.uid != 0 || user.gid != 0) {
+        return Err(Error::unsupported(format!(
+            "user {:?}: an ordinary user's container has one id, root",
+            spec.user
+        )));
+    }
+    let mut plan = Plan::new();
+    let mount_point = spec.mount_point.as_os_str().as_bytes();
+    match root.slot {
+        Some(slot) => {
+            plan.step(Operation::EnterDetached, Tolerate::Nothing).number(slot).text(mount_point)
+        }
+        None => plan.step(Operation::EnterFolder, Tolerate::Nothing).text(mount_point),
+    };
+    for name in ["proc", "dev", "sys"] {
+        ensure_folder(folder, name)?;
+    }
+    // After the parent has put this process into its cgroups.
+    plan.step(Operation::Unshare, Tolerate::Anything).number(namespace::CGROUP);
+    mounts::proc(&mut plan);
+    let terminal = matches!(stdio, Stdio::Terminal(..));
+    match root.dev_slot {
+        Some(slot) => {
+            plan.step(Operation::AttachIn, Tolerate::Nothing).number(slot).text(b"dev");
+        }
+        None => mounts::dev_from_host(&mut plan, terminal),
+    }
+    mounts::below_dev(&mut plan, spec.user_namespace.is_none());
+    let foreign_sysfs = spec.user_namespace.is_some() && spec.network == Network::Host;
+    mounts::sys(&mut plan, foreign_sysfs, root.cgroup2);
+    binds(&mut plan, spec, root)?;
+    if let Stdio::Terminal(columns, rows) = stdio {
+        plan.step(Operation::OpenTerminal, Tolerate::Nothing);
+        if *columns > 0 && *rows > 0 {
+            plan.step(Operation::TerminalSize, Tolerate::Nothing)
+                .number(u64::from(*columns))
+                .number(u64::from(*rows));
+        }
+        plan.step(Operation::BindTerminal, Tolerate::Nothing).text(b"dev/console");
+    }
+    mounts::protect(&mut plan);
+    plan.step(Operation::PivotRoot, Tolerate::Nothing);
+    if spec.read_only_root {
+        let flags = mounts::REMOUNT | bits(MountFlags::BIND | MountFlags::RDONLY);
+        plan.step(Operation::RemountRoot, Tolerate::Nothing).number(flags);
+    }
+    plan.step(Operation::Hostname, Tolerate::Nothing).text(spec.hostname.as_bytes());
+    plan.step(Operation::NewSession, Tolerate::Nothing);
+    plan.step(Operation::ResetInherited, Tolerate::Nothing);
+    if terminal {
+        plan.step(Operation::TakeTerminal, Tolerate::Nothing).number(u64::from(user.uid));
+    } else {
+        for (number, slot) in root.stdio_slots.into_iter().enumerate() {
+            plan.step(Operation::Descriptor, Tolerate::Nothing).number(slot).number(number as u64);
+        }
+    }
+    let work = clean(&spec.folder);
+    if !work.is_empty() {
+        ensure_folder(folder, &work)?;
+    }
+    plan.step(Operation::ChangeFolder, Tolerate::Nothing).text(format!("/{work}").as_bytes());
+    plan.step(Operation::CheckFolder, Tolerate::Nothing);
+    become_user(&mut plan, spec, &user);
+    if spec.no_new_privileges {
+        plan.step(Operation::NoNewPrivileges, Tolerate::Nothing);
+    }
+    let signal = if spec.dies_with_parent { rustix::process::Signal::KILL.as_raw() } else { 0 };
+    plan.step(Operation::ParentDeathSignal, Tolerate::Nothing).number(signal as u64);
+    execute(&mut plan, spec, &user)?;
+    Ok(plan)
+}
+
+/// Host files and folders. The places for them are made inside the root; those that lie in another
+/// bind must be there already.
+fn binds(plan: &mut Plan, spec: &Spec, root: &Root<'_>) -> Result<()> {
+    for (number, bind) in spec.binds.iter().enumerate() {
+        let place = clean(&bind.target);
+        let forbidden = ["", "proc", "sys", "dev"];
+        if forbidden.contains(&place.as_str()) {
+            return Err(Error::bad_input(format!(
+                "invalid mount: destination can't be '/{place}': {}",
+                bind.source.display()
+            )));
+        }
+        let metadata = std::fs::metadata(&bind.source)
+            .map_err(|error| Error::os("bind", &bind.source.display(), error))?;
+        let in_another = spec.binds[..number].iter().any(|earlier| {
+            let earlier = clean(&earlier.target);
+            place.strip_prefix(earlier.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        });
+        let mut options = 0;
+        if metadata.is_dir() {
+            options |= target::FOLDER;
+            if !in_another {
+                ensure_folder(root.folder.as_fd(), &place)?;
+            }
+        } else if !in_another {
+            ensure_file(root.folder.as_fd(), &place)?;
+        }
+        if bind.read_only {
+            options |= target::READ_ONLY;
+        }
+        let flags = bits(MountFlags::BIND | MountFlags::REC);
+        let source = bind.source.as_os_str().as_bytes();
+        plan.mount_in(source, place.as_bytes(), "", flags, "", options);
+    }
+    Ok(())
+}
+
+fn become_user(plan: &mut Plan, spec: &Spec, user: &User) {
+    let wanted = spec.capabilities.0;
+    plan.step(Operation::BoundingSet, Tolerate::Nothing).number(wanted);
+    if spec.user_namespace.is_none() {
+        let groups = plan.step(Operation::Groups, Tolerate::Nothing);
+        groups.number(user.groups.len() as u64);
+        for group in &user.groups {
+            groups.number(u64::from(*group));
+        }
+        plan.step(Operation::Gid, Tolerate::Nothing).number(u64::from(user.gid));
+        plan.step(Operation::Uid, Tolerate::Nothing).number(u64::from(user.uid));
+    }
+    // Never more than we have ourselves (a root without CAP_SYS_RESOURCE); nothing inheritable
+    // (CVE-2022-29162); an ordinary user has none.
+    let own = if spec.user_namespace.is_some() { u64::MAX } else { own_capabilities() };
+    let given = if user.uid == 0 { wanted & own } else { 0 };
+    plan.step(Operation::Capabilities, Tolerate::Nothing).number(given).number(given).number(0);
+}
+
+fn own_capabilities() -> u64 {
+    rustix::thread::capabilities(None).map_or(u64::MAX, |sets| sets.permitted.bits())
+}
+
+fn execute(plan: &mut Plan, spec: &Spec, user: &User) -> Result<()> {
+    let Some(command) = spec.arguments.first() else {
+        return Err(Error::bad_input("no command specified"));
+    };
+    for text in spec.arguments.iter().chain(&spec.environment) {
+        if text.contains('\0') {
+            return Err(Error::bad_input(format!("{text:?}: a NUL in the command or environment")));
+        }
+    }
+    let mut environment = spec.environment.clone();
+    if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
+        environment.push(format!("HOME={}", user.home));
+    }
+    let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH="));
+    let paths: Vec<String> = if command.contains('/') {
+        vec![command.clone()]
+    } else {
+        let folders = path.unwrap_or(DEFAULT_PATH).split(':');
+        folders
+            .map(|folder| format!("{}/{command}", if folder.is_empty() { "." } else { folder }))
+            .collect()
+    };
+    plan.step(Operation::Execute, Tolerate::Nothing)
+        .texts(paths.iter().map(String::as_bytes))
+        .texts(spec.arguments.iter().map(String::as_bytes))
+        .texts(environment.iter().map(String::as_bytes));
+    Ok(())
+}

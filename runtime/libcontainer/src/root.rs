@@ -1,0 +1,219 @@
+//! The merged root as a detached mount: attached nowhere until the child takes it, so that a kill
+//! of anybody leaves no mount behind.
+//!
+//! Where the new mount calls do not exist or refuse (kernels before 5.2, many layers before 6.8,
+//! a user namespace, whose overlay must be mounted from inside), the child mounts it by mount(2)
+//! in its own mount namespace, and hands its descriptor to the parent.
+
+use crate::spec::RootSource;
+use base::sys::plan::{Operation, Plan, Tolerate};
+use base::{Error, OnError, Result};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
+};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// fsconfig(2) takes values of at most 255 bytes.
+const LONGEST_VALUE: usize = 255;
+
+/// The detached mount, or `None` where the child must mount it.
+pub(crate) fn detached(source: &RootSource) -> Result<Option<OwnedFd>> {
+    let mount = match source {
+        RootSource::Folder(folder) => open_tree(
+            rustix::fs::CWD,
+            folder,
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
+        ),
+        RootSource::Overlay { lower, upper, work, volatile, userxattr } => {
+            overlay(lower, upper, work, *volatile, *userxattr)
+        }
+    };
+    match mount {
+        Ok(mount) => Ok(Some(mount)),
+        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP) => Ok(None),
+        Err(Errno::NODEV) => Err(no_overlay()),
+        Err(errno) => Err(Error::os("mount root of", &source_name(source), errno)),
+    }
+}
+
+fn no_overlay() -> Error {
+    Error::unsupported("mount overlay: the kernel lacks CONFIG_OVERLAY_FS; use --driver vfs")
+}
+
+fn source_name(source: &RootSource) -> String {
+    match source {
+        RootSource::Folder(folder) => folder.display().to_string(),
+        RootSource::Overlay { upper, .. } => format!("overlay at {}", upper.display()),
+    }
+}
+
+fn overlay(
+    lower: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    volatile: bool,
+    userxattr: bool,
+) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = context.as_fd();
+    let joined = joined(lower);
+    if joined.len() <= LONGEST_VALUE {
+        fsconfig_set_string(context, "lowerdir", joined.as_slice())?;
+    } else {
+        for folder in lower {
+            fsconfig_set_string(context, "lowerdir+", folder)?;
+        }
+    }
+    fsconfig_set_string(context, "upperdir", upper)?;
+    fsconfig_set_string(context, "workdir", work)?;
+    harmless(context)?;
+    if userxattr {
+        fsconfig_set_flag(context, "userxattr")?;
+    }
+    // Linux 5.10; before it the option is unknown, and the sync happens.
+    if volatile && fsconfig_set_flag(context, "volatile").is_err() {
+        base::log::debug("overlay: no `volatile`: the kernel is older than 5.10");
+    }
+    fsconfig_create(context)?;
+    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+}
+
+/// Layers are hostile: neither redirects nor metadata-only copies are followed in them.
+fn harmless(context: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    for (option, value) in HARMLESS {
+        match fsconfig_set_string(context, option, value) {
+            // A kernel that does not know the option does not do what it would forbid.
+            Err(Errno::INVAL) => (),
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+const HARMLESS: [(&str, &str); 2] = [("redirect_dir", "nofollow"), ("metacopy", "off")];
+
+/// Layers as overlay reads them: a colon between, colons and backslashes within escaped.
+fn joined(lower: &[PathBuf]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (number, folder) in lower.iter().enumerate() {
+        if number > 0 {
+            text.push(b':');
+        }
+        for byte in folder.as_os_str().as_bytes() {
+            if matches!(byte, b':' | b'\\') {
+                text.push(b'\\');
+            }
+            text.push(*byte);
+        }
+    }
+    text
+}
+
+/// The steps by which the child mounts the root on `mount_point` and sends its descriptor.
+pub(crate) fn mounted_by_child(
+    plan: &mut Plan,
+    source: &RootSource,
+    mount_point: &Path,
+) -> Result<()> {
+    let target = mount_point.as_os_str().as_bytes();
+    match source {
+        RootSource::Folder(folder) => {
+            let flags = rustix::mount::MountFlags::BIND.bits();
+            mount_step(plan, folder.as_os_str().as_bytes(), target, "", u64::from(flags), &[]);
+        }
+        RootSource::Overlay { lower, upper, work, volatile, userxattr } => {
+            // mount(2) takes one page of options: layers are named relative to their common
+            // folder, which must then be the working directory.
+            let (common, names) = relative(lower);
+            if let Some(common) = common {
+                plan.step(Operation::ChangeFolder, Tolerate::Nothing)
+                    .text(common.as_os_str().as_bytes());
+            }
+            let mut options = b"lowerdir=".to_vec();
+            options.extend(joined(&names));
+            for (name, folder) in [(",upperdir=", upper), (",workdir=", work)] {
+                options.extend_from_slice(name.as_bytes());
+                options.extend(joined(std::slice::from_ref(folder)));
+            }
+            if *userxattr {
+                options.extend_from_slice(b",userxattr");
+            } else {
+                for (option, value) in HARMLESS {
+                    options.push(b',');
+                    options.extend_from_slice(option.as_bytes());
+                    options.push(b'=');
+                    options.extend_from_slice(value.as_bytes());
+                }
+            }
+            if *volatile {
+                options.extend_from_slice(b",volatile");
+            }
+            if options.len() >= 4096 {
+                return Err(Error::unsupported(format!(
+                    "mount overlay: {} layers do not fit into one page of options on this kernel",
+                    lower.len()
+                )));
+            }
+            mount_step(plan, b"overlay", target, "overlay", 0, &options);
+        }
+    }
+    plan.step(Operation::SendFolder, Tolerate::Nothing).text(target);
+    Ok(())
+}
+
+fn mount_step(plan: &mut Plan, source: &[u8], target: &[u8], kind: &str, flags: u64, data: &[u8]) {
+    plan.step(Operation::Mount, Tolerate::Nothing)
+        .text(source)
+        .text(target)
+        .text(kind.as_bytes())
+        .number(flags)
+        .text(data);
+}
+
+/// The folder that all layers lie in, some levels above, and their names relative to it.
+fn relative(lower: &[PathBuf]) -> (Option<PathBuf>, Vec<PathBuf>) {
+    let Some(first) = lower.first() else { return (None, Vec::new()) };
+    let common = first
+        .ancestors()
+        .skip(1)
+        .find(|folder| lower.iter().all(|layer| layer.starts_with(folder)))
+        .filter(|folder| *folder != Path::new(OsStr::new("")));
+    let Some(common) = common else { return (None, lower.to_vec()) };
+    let names = lower
+        .iter()
+        .map(|layer| layer.strip_prefix(common).unwrap_or(layer).to_path_buf())
+        .collect();
+    (Some(common.to_path_buf()), names)
+}
+
+/// What the child's refusal to mount the root most likely means.
+pub(crate) fn explain(errno: Errno) -> Option<Error> {
+    (errno == Errno::NODEV).then(no_overlay)
+}
+
+/// The root's folder itself, from which paths inside are resolved.
+pub(crate) fn open(descriptor: &OwnedFd) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(descriptor, 3).on("dup", "root")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_escaped_and_named_from_their_common_folder() {
+        let layers = [PathBuf::from("/s/layers/a:b/root"), PathBuf::from("/s/layers/c/root")];
+        assert_eq!(joined(&layers), b"/s/layers/a\\:b/root:/s/layers/c/root");
+        let (common, names) = relative(&layers);
+        assert_eq!(common, Some(PathBuf::from("/s/layers")));
+        assert_eq!(names, [PathBuf::from("a:b/root"), PathBuf::from("c/root")]);
+        let (common, names) = relative(&layers[..1]);
+        assert_eq!(common, Some(PathBuf::from("/s/layers/a:b")));
+        assert_eq!(names, [PathBuf::from("root")]);
+    }
+}

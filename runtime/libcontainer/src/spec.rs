@@ -1,0 +1,101 @@
+//! What the engine asks for, as plain values.
+
+use crate::capabilities::Capabilities;
+use crate::cgroup::Limits;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// Where the container's root comes from.
+#[derive(Clone, Debug)]
+pub enum RootSource {
+    /// Layers below, a writable folder above.
+    Overlay {
+        /// The layers' folders, the topmost first.
+        lower: Vec<PathBuf>,
+        /// The writable folder.
+        upper: PathBuf,
+        /// overlay's own folder, on the same file system as `upper`.
+        work: PathBuf,
+        /// No sync at the end: the container will never be started again.
+        volatile: bool,
+        /// overlay's marks are user.* attributes (an ordinary user's store).
+        userxattr: bool,
+    },
+    /// A folder as it is.
+    Folder(PathBuf),
+}
+
+/// Which network the container sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// A namespace of its own with nothing but `lo`.
+    None,
+    /// The host's.
+    Host,
+}
+
+/// A file or folder of the host, visible inside.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// Path on the host.
+    pub source: PathBuf,
+    /// Path inside, resolved beneath the root.
+    pub target: String,
+    /// Not writable from inside.
+    pub read_only: bool,
+}
+
+/// The ids of a user namespace with one id: the caller is root inside.
+#[derive(Clone, Copy, Debug)]
+pub struct UserNamespace {
+    /// The caller's user id on the host.
+    pub uid: u32,
+    /// The caller's group id on the host.
+    pub gid: u32,
+}
+
+/// The standard streams of the program.
+pub enum Stdio {
+    /// Input, output, error.
+    Descriptors([OwnedFd; 3]),
+    /// A terminal of this size (columns, rows; zeroes when nobody knows it yet).
+    Terminal(u16, u16),
+}
+
+/// One container to start.
+pub struct Spec {
+    /// The container's id: the name of its cgroup.
+    pub id: String,
+    /// Where the root comes from.
+    pub root: RootSource,
+    /// A folder that exists, on which the root is mounted in the child's own mount namespace.
+    pub mount_point: PathBuf,
+    /// The root may not be written.
+    pub read_only_root: bool,
+    /// Host name inside.
+    pub hostname: String,
+    /// The command: at least one text.
+    pub arguments: Vec<String>,
+    /// `NAME=value`
+    pub environment: Vec<String>,
+    /// Working directory inside; made when it is missing.
+    pub folder: String,
+    /// `user[:group]`, names or numbers, as the image or the command line say it.
+    pub user: String,
+    /// Which network.
+    pub network: Network,
+    /// Files and folders of the host, in this order.
+    pub binds: Vec<Bind>,
+    /// Capabilities of the program.
+    pub capabilities: Capabilities,
+    /// No new privileges by exec.
+    pub no_new_privileges: bool,
+    /// Limits; `None` for an ordinary user without a cgroup of his own.
+    pub limits: Option<Limits>,
+    /// An ordinary user's container.
+    pub user_namespace: Option<UserNamespace>,
+    /// The container is killed when the thread that starts it ends.
+    pub dies_with_parent: bool,
+    /// Our parent process is the one that waits for the container.
+    pub parent_waits: bool,
+}

@@ -1,0 +1,223 @@
+//! Starts a container: parent and child side by side.
+//!
+//! ```text
+//! parent                                         child
+//! cgroups made, clone into them              ->  dies with the parent, closes descriptors
+//! first part sent                            ->  private mounts, network namespace, lo
+//! root and /dev as detached mounts
+//! version 1 cgroups joined
+//! users, folders, mount points resolved
+//! second part sent, with the mounts          ->  mounts, masks, pivot_root, user, capabilities
+//!                                            <-  program runs, or which step failed
+//! ```
+//!
+//! Whatever fails, what was done is undone, the last first.
+
+use crate::cgroup::{self, Cgroup};
+use crate::plan::{self, Root};
+use crate::spec::{RootSource, Spec, Stdio, UserNamespace};
+use crate::{devices, root};
+use base::sys::clone::{Answer, Child, Clone, namespace};
+use base::sys::plan::{Operation, Plan};
+use base::{Error, OnError, Result};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A container's running first process.
+pub struct Started {
+    /// Its process id on the host.
+    pub pid: Pid,
+    /// The same, safe from reuse.
+    pub pidfd: OwnedFd,
+    /// The terminal's master, when one was asked for.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Starts it. The calling thread becomes the parent, unless [`Spec::parent_waits`].
+pub fn start(spec: &Spec, stdio: &Stdio) -> Result<Started> {
+    if !devices::host_null_is_null() {
+        return Err(Error::other("/dev/null on this host is not the null device (1:3)"));
+    }
+    let cgroup = match &spec.limits {
+        Some(limits) => Some(Cgroup::create(&spec.id, limits)?),
+        None => None,
+    };
+    let result = clone_and_act(spec, stdio, cgroup.as_ref());
+    if result.is_err() && cgroup.is_some() {
+        // The first error is the one to tell.
+        let _ = cgroup::kill(&spec.id);
+        let _ = cgroup::remove(&spec.id);
+    }
+    result
+}
+
+fn clone_and_act(spec: &Spec, stdio: &Stdio, cgroup: Option<&Cgroup>) -> Result<Started> {
+    let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
+    if spec.user_namespace.is_some() {
+        namespaces |= namespace::USER;
+    }
+    let child = Child::start(&Clone {
+        namespaces,
+        cgroup: cgroup.and_then(Cgroup::born_into),
+        parent_waits: spec.parent_waits,
+    })
+    .map_err(|errno| cannot_clone(errno, spec.user_namespace.is_some()))?;
+    let result = act(spec, stdio, cgroup, &child);
+    if result.is_err() {
+        let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
+        if !spec.parent_waits {
+            let _ = rustix::process::waitpid(Some(child.pid), WaitOptions::empty());
+        }
+    }
+    let terminal = result?;
+    Ok(Started { pid: child.pid, pidfd: child.pidfd, terminal })
+}
+
+fn cannot_clone(errno: Errno, user_namespace: bool) -> Error {
+    match errno {
+        Errno::NOSYS => Error::unsupported("clone3: Linux 5.3 or newer is needed"),
+        Errno::INVAL => Error::unsupported(
+            "clone3: the kernel lacks one of CONFIG_NAMESPACES, CONFIG_UTS_NS, CONFIG_IPC_NS, \
+             CONFIG_USER_NS, CONFIG_PID_NS",
+        ),
+        Errno::PERM if user_namespace => Error::unsupported(
+            "clone3: Operation not permitted: user namespaces are not allowed here \
+             (kernel.unprivileged_userns_clone, user.max_user_namespaces)",
+        ),
+        errno => Error::os("clone3", &"container", errno),
+    }
+}
+
+/// Gives the terminal's master, if there is one.
+fn act(
+    spec: &Spec,
+    stdio: &Stdio,
+    cgroup: Option<&Cgroup>,
+    child: &Child,
+) -> Result<Option<OwnedFd>> {
+    if let Some(ids) = &spec.user_namespace {
+        write_id_maps(child.pid, ids)?;
+    }
+    let mut early = plan::early(spec);
+    // In a user namespace the root must be mounted from inside.
+    let detached = match spec.user_namespace {
+        Some(_) => None,
+        // The part that does not need the root is on its way before the root is made.
+        None => {
+            send(child, &early, &[])?;
+            root::detached(&spec.root)?
+        }
+    };
+    let mut received = Vec::new();
+    let folder = match &detached {
+        Some(mount) => root::open(mount)?,
+        None => {
+            if spec.user_namespace.is_none() {
+                answered(child, &early, spec, &mut received)?;
+                early = Plan::new();
+            }
+            root::mounted_by_child(&mut early, &spec.root, &spec.mount_point)?;
+            send(child, &early, &[])?;
+            answered(child, &early, spec, &mut received)?;
+            received.pop().ok_or_else(|| Error::other("start container: no root was mounted"))?
+        }
+    };
+    let console = matches!(stdio, Stdio::Terminal(..));
+    let dev = match spec.user_namespace {
+        // An old kernel, like the one that has no detached root.
+        None if detached.is_some() => Some(devices::detached(console)?),
+        _ => None,
+    };
+    if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.must_join()) {
+        cgroup.join(child.pid)?;
+    }
+    let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
+    let mut slot = |descriptor| {
+        descriptors.push(descriptor);
+        descriptors.len() as u64 - 1
+    };
+    let root_slot = detached.as_ref().map(|mount| slot(mount.as_fd()));
+    let dev_slot = dev.as_ref().map(|mount| slot(mount.as_fd()));
+    let stdio_slots = match stdio {
+        Stdio::Descriptors(streams) => streams.each_ref().map(|stream| slot(stream.as_fd())),
+        Stdio::Terminal(..) => [0; 3],
+    };
+    let root = Root {
+        folder: &folder,
+        slot: root_slot,
+        dev_slot,
+        stdio_slots,
+        cgroup2: cgroup.is_none_or(|cgroup| cgroup.born_into().is_some()),
+    };
+    let late = plan::late(spec, stdio, &root)?;
+    if detached.is_some() {
+        answered(child, &early, spec, &mut received)?;
+    }
+    send(child, &late, &descriptors)?;
+    match child.answer(&mut received).on("talk to", "container")? {
+        Answer::Running => Ok(received.pop()),
+        Answer::Failed { offset, errno } => Err(failed(&late, offset, errno, spec)),
+        Answer::Waiting | Answer::Died => Err(died()),
+    }
+}
+
+fn send(child: &Child, plan: &Plan, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    match child.send(plan, descriptors) {
+        Err(Errno::PIPE | Errno::CONNRESET) => Err(died()),
+        result => result.on("talk to", "container"),
+    }
+}
+
+/// The child has walked a part, or why not.
+fn answered(child: &Child, plan: &Plan, spec: &Spec, received: &mut Vec<OwnedFd>) -> Result<()> {
+    match child.answer(received).on("talk to", "container")? {
+        Answer::Waiting => Ok(()),
+        Answer::Failed { offset, errno } => Err(failed(plan, offset, errno, spec)),
+        Answer::Running | Answer::Died => Err(died()),
+    }
+}
+
+fn died() -> Error {
+    Error::other("start container: its process was killed before the command ran (memory limit?)")
+}
+
+/// A step's failure in the words that users of docker know.
+fn failed(plan: &Plan, offset: usize, errno: Errno, spec: &Spec) -> Error {
+    let (action, object) = plan.describe(offset);
+    if plan.bytes().get(offset) == Some(&(Operation::Execute as u8)) {
+        let reason = match errno {
+            Errno::NOENT if !object.contains('/') => "executable file not found in $PATH",
+            Errno::NOENT => "no such file or directory",
+            Errno::ACCESS => "permission denied",
+            Errno::NOEXEC => "exec format error",
+            errno => return Error::bad_input(format!("exec: {object:?}: {}", reason(errno))),
+        };
+        return Error::bad_input(format!("exec: {object:?}: {reason}"));
+    }
+    if matches!(spec.root, RootSource::Overlay { .. })
+        && object.contains(&*spec.mount_point.to_string_lossy())
+        && let Some(error) = root::explain(errno)
+    {
+        return error;
+    }
+    if action == "check" {
+        return Error::bad_input(object);
+    }
+    Error::os(action, &object, errno)
+}
+
+fn reason(errno: Errno) -> String {
+    Error::os("", &"", errno).message().trim_start_matches([' ', ':']).to_lowercase()
+}
+
+fn write_id_maps(pid: Pid, ids: &UserNamespace) -> Result<()> {
+    let folder = format!("/proc/{}", pid.as_raw_nonzero());
+    let write = |name: &str, text: &str| {
+        let path = format!("{folder}/{name}");
+        std::fs::write(&path, text).on("write", path)
+    };
+    write("setgroups", "deny")?;
+    write("uid_map", &format!("0 {} 1", ids.uid))?;
+    write("gid_map", &format!("0 {} 1", ids.gid))
+}

@@ -1,0 +1,149 @@
+//! Joins client and engine.
+//!
+//! With an address (`-H`, DOCKER_HOST) the client speaks to a daemon. Without, to the same server
+//! in this process: each connection is a socket pair with a server thread of its own. The client
+//! runs on a second thread, the engine's loop on the main thread: a container's parent must not end
+//! before it, and a thread's end would be the container's.
+
+use base::folders::Folders;
+use base::{Error, OnError, Result};
+use client::{Connect, Invocation};
+use engine::Engine;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Signal;
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+/// The socket of a daemon, which ordinary users speak to when they may.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// docker's exit code for what went wrong before a container did anything.
+const FAILED: u8 = 125;
+/// Enough for JSON 64 levels deep and the blocks of an archive; most of it is never touched.
+const STACK: usize = 512 << 10;
+
+/// What the client is told about. The others keep their default: a shell's ctrl-Z works.
+const SIGNALS: [Signal; 8] = [
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TERM,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::WINCH,
+    Signal::ALARM,
+];
+
+/// Where the server is.
+enum Place {
+    /// In this process.
+    Here(Arc<Engine>),
+    /// Behind a Unix socket.
+    Socket(PathBuf),
+}
+
+impl Connect for Place {
+    fn connect(&self) -> Result<UnixStream> {
+        match self {
+            Place::Here(engine) => {
+                let (ours, theirs) = UnixStream::pair().on("socketpair", "engine")?;
+                let engine = engine.clone();
+                thread::Builder::new()
+                    .stack_size(STACK)
+                    .spawn(move || engine::serve(&engine, theirs))
+                    .on("start", "server thread")?;
+                Ok(ours)
+            }
+            Place::Socket(path) => UnixStream::connect(path).on_path("connect to", path),
+        }
+    }
+
+    fn in_process(&self) -> bool {
+        matches!(self, Place::Here(_))
+    }
+
+    fn keep_foreground(&self) {
+        if let Place::Here(engine) = self {
+            engine.keep_foreground();
+        }
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Place::Here(_) => "this process".to_string(),
+            Place::Socket(path) => format!("unix://{}", path.display()),
+        }
+    }
+}
+
+/// The client's command line, from argv[0] on.
+pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+    let invocation = match Invocation::parse(words.into_iter().skip(1).collect()) {
+        Ok(invocation) => invocation,
+        Err(usage) => {
+            // A closed pipe is no reason to say more.
+            let _ = match usage.stdout {
+                true => std::io::stdout().write_all(usage.text.as_bytes()),
+                false => std::io::stderr().write_all(usage.text.as_bytes()),
+            };
+            return ExitCode::from(usage.code);
+        }
+    };
+    match run(&invocation) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            base::log::warn(error.message());
+            ExitCode::from(if invocation.name() == "run" { FAILED } else { 1 })
+        }
+    }
+}
+
+fn run(invocation: &Invocation) -> Result<u8> {
+    let globals = invocation.globals();
+    base::log::set_debug(globals.debug);
+    let folders = Folders::find(globals.root.as_deref(), globals.run.as_deref())?;
+    let socket = socket(invocation)?;
+    if socket.is_none() && ["run", "start"].contains(&invocation.name()) {
+        libcontainer::self_exe::protect(&folders.run)?;
+    }
+    let (engine, main_loop, finish) = Engine::with_main_loop(folders, globals.driver.clone())?;
+    let place = socket.map_or_else(|| Place::Here(engine.clone()), Place::Socket);
+    // Before any thread is there: each inherits what is blocked.
+    let signals =
+        base::sys::signal::descriptor(&SIGNALS.map(Signal::as_raw)).on("signalfd", "signals")?;
+    let (client_end, our_end) = pipe_with(PipeFlags::CLOEXEC).on("pipe", "signals")?;
+    rustix::io::ioctl_fionbio(&our_end, true).on("pipe", "signals")?;
+    let code = thread::scope(|scope| {
+        let client = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, move || {
+            let code = invocation.run(&place, client_end);
+            drop(finish);
+            code
+        });
+        let client = client.on("start", "client thread")?;
+        main_loop.run(&engine, &signals, &our_end)?;
+        client.join().map_err(|_| Error::other("the client thread panicked"))
+    })?;
+    Ok(code)
+}
+
+/// The daemon to speak to; None for the engine in this process.
+fn socket(invocation: &Invocation) -> Result<Option<PathBuf>> {
+    let globals = invocation.globals();
+    match &globals.host {
+        Some(host) => match host.strip_prefix("unix://") {
+            Some(path) => Ok(Some(PathBuf::from(path))),
+            None => Err(Error::unsupported(format!(
+                "-H {host}: only unix:// addresses are supported yet"
+            ))),
+        },
+        None if rustix::process::geteuid().is_root() || globals.root.is_some() => Ok(None),
+        None => {
+            let default = PathBuf::from(DEFAULT_SOCKET);
+            Ok(UnixStream::connect(&default).is_ok().then_some(default))
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The one helper of the whole-program tests: a root and a run folder of their own, and a
+//! comparison of the machine before and after.
+//!
+//! Every test ends with [`World::finish`], which waits, five seconds at most, until nothing is
+//! left: no mount but the executable's read-only bind, no cgroup, no process, no network link, no
+//! upper folder, nothing in the run folder that is not the engine's own.
+
+// Each test program uses a part of this.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The binary under test: the static one that users get.
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("CORACLE_BIN").map(PathBuf::from).unwrap_or_else(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+        folder.join(std::env::consts::ARCH).join("coracle")
+    });
+    assert!(path.exists(), "{} is missing: run cross/build", path.display());
+    path
+}
+
+/// What a command gave.
+#[derive(Debug)]
+pub struct Done {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Done {
+        use std::os::unix::process::ExitStatusExt;
+        let signal = output.status.signal().map(|signal| -signal);
+        Done {
+            code: output.status.code().or(signal).unwrap_or(i32::MIN),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+pub struct World {
+    pub folder: PathBuf,
+    before: Snapshot,
+}
+
+impl World {
+    /// An empty store.
+    pub fn empty() -> World {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("coracle-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("mkdir");
+        let mut world = World { folder, before: Snapshot::default() };
+        world.before = Snapshot::take(&world);
+        world
+    }
+
+    /// A store with the image `bb`: busybox and two users.
+    pub fn new() -> World {
+        let world = World::empty();
+        let mut import = world.command(&["import", "-", "bb"]);
+        let done = feed(&mut import, &busybox_tar());
+        assert_eq!(done.code, 0, "{done:?}");
+        world
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    pub fn run_folder(&self) -> PathBuf {
+        self.folder.join("run")
+    }
+
+    /// A command line of coracle's.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(words)
+            .env_remove("DOCKER_HOST")
+            .env("CORACLE_ROOT", self.root())
+            .env("CORACLE_RUN", self.run_folder())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn coracle(&self, words: &[&str]) -> Done {
+        self.command(words).output().expect("start coracle").into()
+    }
+
+    /// Runs it to its end, which must be a success; its output without the last line end.
+    pub fn ok(&self, words: &[&str]) -> String {
+        let done = self.coracle(words);
+        assert_eq!(done.code, 0, "{words:?}: {done:?}");
+        done.out.trim_end_matches('\n').to_string()
+    }
+
+    /// `run --rm --net none bb sh -c SCRIPT` with more flags.
+    pub fn script(&self, flags: &[&str], script: &str) -> Done {
+        let words =
+            [&["run", "--rm", "--net", "none"], flags, &["bb", "sh", "-c", script]].concat();
+        self.coracle(&words)
+    }
+
+    /// Waits until a condition holds.
+    pub fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !condition() {
+            assert!(Instant::now() < end, "waited in vain: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Compares the machine with how it was. Call it at the end of each test.
+    pub fn finish(self) {
+        let end = Instant::now() + Duration::from_secs(5);
+        loop {
+            let after = Snapshot::take(&self);
+            let left = after.beyond(&self.before);
+            if left.is_empty() {
+                break;
+            }
+            if Instant::now() > end {
+                panic!("left behind:\n{}", left.join("\n"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // The executable's read-only bind, which outlives commands on purpose.
+        if let Ok(entries) = std::fs::read_dir(self.run_folder().join("exe")) {
+            for entry in entries.flatten() {
+                let _ = Command::new("umount").arg(entry.path()).status();
+            }
+        }
+        std::fs::remove_dir_all(&self.folder).expect("remove the test's folder");
+    }
+}
+
+/// Runs a command with this input.
+pub fn feed(command: &mut Command, input: &[u8]) -> Done {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start coracle");
+    let mut stdin = child.stdin.take().expect("stdin");
+    let input = input.to_vec();
+    // The command may end before it has read everything.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let done = child.wait_with_output().expect("wait").into();
+    writer.join().expect("writer");
+    done
+}
+
+/// A root file system of busybox, as a tar.
+pub fn busybox_tar() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |kind, name: &str, mode, data: &[u8], link: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_mtime(1_700_000_000);
+        header.set_size(data.len() as u64);
+        if link.is_empty() {
+            tar.append_data(&mut header, name, data).expect("tar");
+        } else {
+            tar.append_link(&mut header, name, link).expect("tar");
+        }
+    };
+    use tar::EntryType;
+    for folder in ["bin", "etc", "home", "tmp", "srv"] {
+        let mode = if folder == "tmp" { 0o1777 } else { 0o755 };
+        add(EntryType::Directory, &format!("{folder}/"), mode, b"", "");
+    }
+    let busybox = std::fs::read("/bin/busybox").expect("busybox-static is not installed");
+    add(EntryType::Regular, "bin/busybox", 0o755, &busybox, "");
+    let applets = "sh ls cat id echo sleep true false ps mount grep wc head touch env pwd hostname \
+                   stty kill dd mknod tail seq rm mkdir readlink sync yes tr ulimit";
+    for applet in applets.split_whitespace() {
+        add(EntryType::Symlink, &format!("bin/{applet}"), 0o777, b"", "busybox");
+    }
+    let passwd = b"root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/srv:/bin/sh\n";
+    add(EntryType::Regular, "etc/passwd", 0o644, passwd, "");
+    add(EntryType::Regular, "etc/group", 0o644, b"root:x:0:\nlog:x:4:web\n", "");
+    tar.into_inner().expect("tar")
+}
+
+/// What a container must not leave behind.
+#[derive(Default)]
+struct Snapshot {
+    entries: BTreeSet<String>,
+}
+
+impl Snapshot {
+    fn take(world: &World) -> Snapshot {
+        let mut entries = BTreeSet::new();
+        let own = world.folder.to_string_lossy().into_owned();
+        let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        for line in file("/proc/self/mountinfo").lines() {
+            let place = line.split(' ').nth(4).unwrap_or_default();
+            let is_exe = place.starts_with(&format!("{own}/run/exe/"));
+            if place.starts_with(&own) && !is_exe {
+                entries.insert(format!("mount {place}"));
+            }
+        }
+        for id in ids(&world.folder) {
+            for hierarchy in ["", "unified", "memory", "pids", "cpu", "cpuacct", "blkio", "devices"]
+            {
+                let path = Path::new("/sys/fs/cgroup").join(hierarchy).join("coracle").join(&id);
+                if path.exists() {
+                    entries.insert(format!("cgroup {}", path.display()));
+                }
+            }
+        }
+        for line in file("/proc/self/net/dev").lines().skip(2) {
+            entries.insert(format!("link {}", line.split(':').next().unwrap_or_default().trim()));
+        }
+        for process in processes(&own) {
+            entries.insert(format!("process {process}"));
+        }
+        for name in ["root/uppers", "run/containers", "run/container-names", "root/work"] {
+            if let Ok(found) = std::fs::read_dir(world.folder.join(name)) {
+                for entry in found.flatten() {
+                    entries.insert(format!("file {}", entry.path().display()));
+                }
+            }
+        }
+        Snapshot { entries }
+    }
+
+    fn beyond(&self, before: &Snapshot) -> Vec<String> {
+        self.entries.difference(&before.entries).cloned().collect()
+    }
+}
+
+/// Every container id that the folders have seen: cgroups outlive records, so the ids are kept.
+fn ids(folder: &Path) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for name in ["root/containers", "run/containers", "root/uppers"] {
+        if let Ok(found) = std::fs::read_dir(folder.join(name)) {
+            ids.extend(found.flatten().filter_map(|entry| entry.file_name().into_string().ok()));
+        }
+    }
+    ids
+}
+
+/// Living processes of ours: those with the world's folder in their command line.
+pub fn processes(own: &str) -> Vec<String> {
+    let Ok(found) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut processes = Vec::new();
+    for entry in found.flatten() {
+        let Ok(bytes) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let words = String::from_utf8_lossy(&bytes).replace('\0', " ");
+        let name = words.split(' ').next().unwrap_or_default();
+        let ours = ["coracle-job", "coracle-monitor"].iter().any(|applet| name.ends_with(applet));
+        if ours && words.contains(own) {
+            processes.push(format!("{} {words}", entry.file_name().to_string_lossy()));
+        }
+    }
+    processes
+}
