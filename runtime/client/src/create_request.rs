@@ -182,3 +182,6 @@ fn network(matches: &Matches) -> Result<String> {
     }
     Ok(first.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,10 +144,11 @@ impl Foreground<'_> {
                 desk.signal();
             }
             if let Some(live) = attached.as_mut() {
-                if ready.typed && typed.read() {
+                let detached = ready.typed && typed.read();
+                typed.send(&live.wire);
+                if detached {
                     return Ok(End::Detached);
                 }
-                typed.send(&live.wire);
                 if ready.output && !live.pass_on(&mut desk)? {
                     attached = None;
                 }
