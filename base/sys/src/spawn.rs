@@ -89,13 +89,20 @@ pub fn replace(path: &CStr, arguments: &[CString], environment: &[CString]) -> E
     crate::syscall::last_errno()
 }
 
-/// A descriptor that the program which started us has placed at this number, as a copy that is
-/// closed on exec. None when nothing is there.
+/// Takes a descriptor that the program which started us has placed at this number; it gets another
+/// number and is closed on exec. None when nothing is there. To be called before anything else is
+/// opened, which might take that number.
 pub fn inherited(number: i32) -> Option<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC gives a fresh descriptor, or fails when `number` is not open.
-    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
-    // SAFETY: a fresh descriptor that nobody else owns.
-    (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy) })
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 10) };
+    if copy < 0 {
+        return None;
+    }
+    // SAFETY: nobody in this program owns what it was started with; the copy is fresh.
+    unsafe {
+        libc::close(number);
+        Some(OwnedFd::from_raw_fd(copy))
+    }
 }
 
 /// glibc's and musl's number; the libc crate has it for glibc only.

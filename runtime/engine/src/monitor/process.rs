@@ -90,7 +90,7 @@ fn engine_of(mut words: impl Iterator<Item = OsString>) -> Result<(Arc<Engine>, 
 
 /// `coracle-monitor ROOT RUN DRIVER ID`: watches one container until nothing is left to do.
 pub fn monitor_main(words: Vec<OsString>) -> ExitCode {
-    let report = inherited(REPORT);
+    let report = spawn::inherited(REPORT);
     let monitor = engine_of(words.into_iter().skip(1)).and_then(|(engine, words)| {
         let id = words.into_iter().next().unwrap_or_default();
         let container = engine.containers().find(&id)?;
@@ -121,32 +121,24 @@ fn tell(report: Option<OwnedFd>, sign: &[u8], text: &[u8]) {
     }
 }
 
-/// A descriptor that our parent gave us, by its number.
-fn inherited(number: i32) -> Option<OwnedFd> {
-    spawn::inherited(number)
-}
-
 /// `coracle-job ROOT RUN DRIVER JOB ID`: one piece of heavy work.
 pub fn worker_main(words: Vec<OsString>) -> ExitCode {
-    let (job, done) = match engine_of(words.into_iter().skip(1)) {
-        Ok((engine, words)) => {
-            let mut words = words.into_iter();
-            let job = words.next().unwrap_or_default();
-            let id = words.next().unwrap_or_default();
-            let done = match job.as_str() {
-                "start" => start_and_report(&engine, &id),
-                "release" => engine.release(&id),
-                "reap" => engine.reap(&id, &words.next().unwrap_or_default()),
-                _ => Err(Error::bad_input(format!("unknown job {job:?}"))),
-            };
-            (job, done)
+    let (report, stdin) = (spawn::inherited(REPORT), spawn::inherited(STDIN));
+    let done = engine_of(words.into_iter().skip(1)).and_then(|(engine, words)| {
+        let mut words = words.into_iter();
+        let mut word = || words.next().unwrap_or_default();
+        let (job, id) = (word(), word());
+        match job.as_str() {
+            "start" => start_and_report(&engine, &id, stdin, report.as_ref()),
+            "release" => engine.release(&id),
+            "reap" => engine.reap(&id, &word()),
+            _ => Err(Error::bad_input(format!("unknown job {job:?}"))),
         }
-        Err(error) => (String::new(), Err(error)),
-    };
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if let Some(report) = inherited(REPORT).filter(|_| job != "reap") {
+            if let Some(report) = report {
                 let _ = control::send_failure(report.as_fd(), &error);
             }
             base::log::warn(error.message());
@@ -155,13 +147,18 @@ pub fn worker_main(words: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn start_and_report(engine: &Engine, id: &str) -> Result<()> {
+fn start_and_report(
+    engine: &Engine,
+    id: &str,
+    stdin: Option<OwnedFd>,
+    report: Option<&OwnedFd>,
+) -> Result<()> {
+    let report = report.ok_or_else(|| Error::other("no monitor to report to"))?;
     let container = engine.containers().find(id)?;
-    let streams = crate::execdriver::monitored_stdio(&container, inherited(STDIN))?;
+    let streams = crate::execdriver::monitored_stdio(&container, stdin)?;
     let started = crate::execdriver::launch(engine, &container, streams, false)?;
     let mut descriptors = vec![started.pidfd.as_fd()];
     descriptors.extend(started.terminal.as_ref().map(AsFd::as_fd));
-    let report = inherited(REPORT).ok_or_else(|| Error::other("no monitor to report to"))?;
     pass::send(report.as_fd(), &Message::Done.to_bytes(), &descriptors).on("write to", "monitor")
 }
 
