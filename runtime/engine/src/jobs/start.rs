@@ -19,11 +19,8 @@ impl Start {
         }
         let started = engine.control(&container)?.ask(Message::Start, &[]);
         if let Err(error) = started {
-            if container.record.host_config.auto_remove {
-                // Docker removes what could not be started, too.
-                let _ = engine.release(container.id());
-                let _ = engine.remove(&container);
-            } else {
+            // The monitor has removed one that asked for it, as docker does.
+            if !container.record.host_config.auto_remove {
                 let _ = container.fail(&error);
             }
             return Err(error);

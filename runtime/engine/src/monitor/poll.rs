@@ -34,6 +34,9 @@ const MOST: usize = 64;
 /// A monitor that nobody has told to start anything ends after so many seconds without company.
 const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
+/// The exit code of a container that could not be started, as docker has it.
+const NEVER_STARTED: i32 = 128;
+
 /// Somebody who asks.
 struct Connection {
     socket: OwnedFd,
@@ -304,10 +307,25 @@ impl Monitor {
         self.container = Some(running);
     }
 
-    /// Waiters are not told: they wait for an end, and there was no beginning.
+    /// Nothing runs. A container that asked to be removed at its end is removed now, and whoever
+    /// waited for that is told; others wait on, for there was no beginning.
     fn start_failed(&mut self) {
         self.streams = Streams::default();
         self.attached.clear();
+        if let Err(error) = self.work.release() {
+            base::log::warn(error.message());
+        }
+        if !self.run.exists() {
+            self.tell_waiters(NEVER_STARTED);
+        }
+    }
+
+    fn tell_waiters(&mut self, exit_code: i32) {
+        let message = Message::Ended(exit_code).to_bytes();
+        for connection in self.connections.iter_mut().filter(|connection| connection.waits) {
+            connection.waits = false;
+            let _ = base::sys::pass::send(connection.socket.as_fd(), &message, &[]);
+        }
     }
 
     fn worker_answered(&mut self) {
@@ -465,10 +483,8 @@ impl Monitor {
         if let Err(error) = self.work.release() {
             base::log::warn(error.message());
         }
-        let message = Message::Ended(state.exit_code).to_bytes();
-        for connection in self.connections.drain(..).filter(|connection| connection.waits) {
-            let _ = base::sys::pass::send(connection.socket.as_fd(), &message, &[]);
-        }
+        self.tell_waiters(state.exit_code);
+        self.connections.clear();
         self.over = true;
     }
 }
