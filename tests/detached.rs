@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::World;
+use support::{Terminal, World};
 
 fn pid_of(world: &World, name: &str) -> i64 {
     let text = world.ok(&["inspect", name]);
@@ -87,19 +87,19 @@ fn logs_follow_to_the_end() {
         "--net",
         "none",
         "--name",
-        "n",
+        "lines",
         "bb",
         "sh",
         "-c",
         "for i in $(seq 200); do echo line $i; done; sleep 0.3; echo last",
     ]);
-    let done = world.coracle(&["logs", "-f", "n"]);
+    let done = world.coracle(&["logs", "-f", "lines"]);
     assert_eq!(done.out.lines().count(), 201, "{done:?}");
     assert!(done.out.ends_with("line 200\nlast\n"));
-    assert_eq!(world.coracle(&["logs", "--tail", "2", "n"]).out, "line 200\nlast\n");
-    let stamped = world.coracle(&["logs", "-t", "--tail", "1", "n"]).out;
+    assert_eq!(world.coracle(&["logs", "--tail", "2", "lines"]).out, "line 200\nlast\n");
+    let stamped = world.coracle(&["logs", "-t", "--tail", "1", "lines"]).out;
     assert!(stamped.starts_with("20") && stamped.ends_with("Z last\n"), "{stamped}");
-    world.ok(&["rm", "n"]);
+    world.ok(&["rm", "lines"]);
     world.finish();
 }
 
@@ -175,51 +175,34 @@ fn a_killed_monitor_does_not_kill_its_container() {
 #[test]
 fn a_terminal_is_one() {
     let world = World::new();
-    // script(1) gives the command a terminal.
-    let line = |words: &str| {
-        let mut command = world.command(&[]);
-        let program = command.get_program().to_string_lossy().into_owned();
-        command = std::process::Command::new("script");
-        command
-            .args(["-qefc", &format!("{program} {words}"), "/dev/null"])
-            .env("CORACLE_ROOT", world.root())
-            .env("CORACLE_RUN", world.run_folder());
-        support::feed(&mut command, b"")
-    };
-    let done = line(
-        "run -it --rm --net none bb sh -c 'tty=$(readlink /proc/self/fd/0); echo $tty; test -t 1 && echo yes; exit 6'",
-    );
-    assert_eq!((done.code, done.out.as_str()), (6, "/dev/pts/0\r\nyes\r\n"), "{done:?}");
-    let mut command = std::process::Command::new("script");
-    command
-        .args([
-            "-qefc",
-            &format!(
-                "stty cols 91 rows 37; {} run -it --rm --net none bb sh",
-                support::binary().display()
-            ),
-            "/dev/null",
-        ])
-        .env("CORACLE_ROOT", world.root())
-        .env("CORACLE_RUN", world.run_folder());
-    let done = support::feed(&mut command, b"stty size\nsleep 30\n\x03echo after $?\nexit 3\n");
-    assert_eq!(done.code, 3, "{done:?}");
-    assert!(done.out.contains("37 91"), "{done:?}");
-    assert!(done.out.contains("after 130"), "ctrl-C ends the command, not the shell: {done:?}");
+    let coracle = support::binary().display().to_string();
+    let words = "sh -c 'readlink /proc/self/fd/0; test -t 1 && echo yes; exit 6'";
+    let mut terminal =
+        Terminal::start(&world, &format!("{coracle} run -it --rm --net none bb {words}"));
+    terminal.expect("/dev/pts/0\r\n").expect("yes\r\n");
+    assert_eq!(terminal.end(), 6);
+    // A shell: size, job control, ctrl-C for what it runs and not for itself.
+    let line = format!("stty cols 91 rows 37; {coracle} run -it --rm --net none bb sh");
+    let mut shell = Terminal::start(&world, &line);
+    shell.expect("# ").send("stty size\n").expect("37 91").expect("# ");
+    shell.send("sleep 30\n").expect("sleep 30\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    shell.send("\x03").expect("# ").send("echo after $?\n").expect("after 130").expect("# ");
+    shell.send("sleep 30\n").expect("sleep 30\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    shell.send("\x1a").expect("Stopped").expect("# ").send("kill -9 %1; wait; exit 3\n");
+    assert_eq!(shell.end(), 3);
+    // Left with ctrl-p ctrl-q, it goes on.
+    let line = format!("{coracle} run -it --net none --name left bb sh");
+    let mut shell = Terminal::start(&world, &line);
+    shell.expect("# ").send("\x10\x11");
+    shell.end();
+    assert!(world.ok(&["ps"]).contains("left"));
+    world.ok(&["rm", "-f", "left"]);
     // Detached with a terminal.
-    world.ok(&[
-        "run",
-        "-dt",
-        "--net",
-        "none",
-        "--name",
-        "term",
-        "bb",
-        "sh",
-        "-c",
-        "test -t 0 && echo tty",
-    ]);
-    assert_eq!(world.ok(&["wait", "term"]), "0");
+    let script = "test -t 0 && echo tty";
+    world.ok(&["run", "-dt", "--net", "none", "--name", "term", "bb", "sh", "-c", script]);
+    world.ok(&["wait", "term"]);
     assert_eq!(world.ok(&["logs", "term"]), "tty\r");
     world.ok(&["rm", "term"]);
     world.finish();

@@ -103,10 +103,10 @@ impl World {
         done.out.trim_end_matches('\n').to_string()
     }
 
-    /// `run --rm --net none bb sh -c SCRIPT` with more flags.
+    /// `run --rm bb sh -c SCRIPT` with more flags, and without a network unless they name one.
     pub fn script(&self, flags: &[&str], script: &str) -> Done {
-        let words =
-            [&["run", "--rm", "--net", "none"], flags, &["bb", "sh", "-c", script]].concat();
+        let network: &[&str] = if flags.contains(&"--net") { &[] } else { &["--net", "none"] };
+        let words = [&["run", "--rm"], network, flags, &["bb", "sh", "-c", script]].concat();
         self.coracle(&words)
     }
 
@@ -266,4 +266,65 @@ pub fn processes(own: &str) -> Vec<String> {
         }
     }
     processes
+}
+
+/// A command in a terminal of its own, talked to step by step.
+pub struct Terminal {
+    child: std::process::Child,
+    output: std::sync::mpsc::Receiver<Vec<u8>>,
+    seen: String,
+}
+
+impl Terminal {
+    /// Starts a shell line under script(1), which gives it a terminal.
+    pub fn start(world: &World, line: &str) -> Terminal {
+        let mut child = Command::new("script")
+            .args(["-qefc", line, "/dev/null"])
+            .env("CORACLE_ROOT", world.root())
+            .env("CORACLE_RUN", world.run_folder())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start script");
+        let mut stdout = child.stdout.take().expect("stdout");
+        let (sender, output) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count) = std::io::Read::read(&mut stdout, &mut bytes) {
+                if count == 0 || sender.send(bytes[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Terminal { child, output, seen: String::new() }
+    }
+
+    /// Waits until this text has come, and forgets everything up to it.
+    pub fn expect(&mut self, text: &str) -> &mut Terminal {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(place) = self.seen.find(text) {
+                self.seen.drain(..place + text.len());
+                return self;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("waited for {text:?}, got {:?}", self.seen),
+            }
+        }
+    }
+
+    /// Types.
+    pub fn send(&mut self, text: &str) -> &mut Terminal {
+        self.child.stdin.as_mut().expect("stdin").write_all(text.as_bytes()).expect("write");
+        self
+    }
+
+    /// The command's exit code.
+    pub fn end(mut self) -> i32 {
+        let code = self.child.wait().expect("wait").code().expect("code");
+        drop(self.output);
+        code
+    }
 }

@@ -78,7 +78,13 @@ impl Container {
             // It ran before the run folder was emptied: a reboot.
             state = State { status: Status::Exited, exit_code: 255, ..State::default() };
         }
-        if state.status == Status::Running && !state.is_alive() {
+        // A monitor that is there is about to write down how it ended: until then it runs.
+        if state.status == Status::Running && !state.is_alive() && !has_monitor(&self.run) {
+            // The monitor may have written it between the two looks.
+            state = State::read(&self.run).unwrap_or_default();
+            if state.status != Status::Running {
+                return state;
+            }
             state.status = Status::Exited;
             state.exit_code = 255;
         }
@@ -276,6 +282,10 @@ impl<'a> Containers<'a> {
         }
         result.and(remove_tree(&container.run))
     }
+}
+
+fn has_monitor(run: &Path) -> bool {
+    crate::monitor::control::Control::connect(run).is_ok()
 }
 
 /// A folder and those above it. Most often it is there.
