@@ -107,8 +107,16 @@ fn unsafe_code_is_in_base_sys_alone() {
 #[test]
 fn licences_are_permissive() {
     const GOOD: [&str; 10] = [
-        "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "Unlicense",
-        "Unicode-3.0", "CC0-1.0",
+        "Apache-2.0",
+        "MIT",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "0BSD",
+        "Unlicense",
+        "Unicode-3.0",
+        "CC0-1.0",
     ];
     let metadata = metadata(&[]);
     let packages = list(&metadata, "packages");
@@ -118,10 +126,9 @@ fn licences_are_permissive() {
         let licence = package["license"].as_str().unwrap_or_else(|| panic!("{name}: no licence"));
         // One of the alternatives, each part of it.
         let good = licence.replace('/', " OR ").split(" OR ").any(|choice| {
-            choice
-                .trim_matches(['(', ')', ' '])
-                .split(" AND ")
-                .all(|part| GOOD.iter().any(|good| part.trim_matches(['(', ')', ' ']).starts_with(good)))
+            choice.trim_matches(['(', ')', ' ']).split(" AND ").all(|part| {
+                GOOD.iter().any(|good| part.trim_matches(['(', ')', ' ']).starts_with(good))
+            })
         });
         assert!(good, "{name}: {licence}");
     }

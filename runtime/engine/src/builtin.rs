@@ -29,12 +29,11 @@ pub(crate) fn make(store: &Store) -> Result<()> {
     // Padding to a block, and the two empty blocks that end a tar.
     let tail = vec![0; (size.next_multiple_of(512) - size) as usize + 1024];
     let mut tar = Cursor::new(head).chain(program.take(size)).chain(Cursor::new(tail));
-    let config = ImageConfig { cmd: vec!["/hello".to_string()], ..ImageConfig::default() };
+    let config = ImageConfig { cmd: Some(vec!["/hello".to_string()]), ..ImageConfig::default() };
     let options = ImportOptions {
         name: Some(format!("{NAME}:latest")),
         config,
         message: "the binary itself".to_string(),
-        ..ImportOptions::default()
     };
     store.import(&mut tar, options).map(drop)
 }

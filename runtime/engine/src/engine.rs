@@ -5,10 +5,12 @@ use crate::container::{Container, Containers};
 use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
 use crate::monitor::control::Control;
+use base::digest::Digest;
 use base::files::{Lock, create_dir_all};
 use base::folders::Folders;
 use base::{Error, Kind, Result};
-use imgstore::{Image, Options, RootSource, Store, Writable};
+use imgstore::graphdriver::{RootSource, Writable};
+use imgstore::{Image, Options, Store};
 use libcontainer::UserNamespace;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -97,8 +99,13 @@ impl Engine {
     /// A container's root: made at its first start.
     pub(crate) fn root_of(&self, container: &Container, image: &Image) -> Result<RootSource> {
         let volatile = container.is_temporary();
-        let driver = self.store()?.driver_named(&container.record.driver)?;
-        let root = driver.create(container.id(), image, Writable { volatile })?;
+        let driver = self.store()?.driver_called(&container.record.driver)?;
+        let writable = Writable { volatile };
+        let root = if base::files::exists(&self.upper_folder(container.id())) {
+            driver.existing(container.id(), image, writable)?
+        } else {
+            driver.create(container.id(), image, writable)?
+        };
         self.uppers().push((container.id().to_string(), root.lock));
         Ok(root.source)
     }
@@ -145,23 +152,23 @@ impl Engine {
     pub(crate) fn remove(&self, container: &Container) -> Result<()> {
         let id = container.id();
         let mut result = self.containers().remove(container);
-        result = result.and(self.store()?.release(id));
-        let mut uppers = self.uppers();
-        let lock =
-            uppers.iter().position(|(other, _)| other == id).map(|place| uppers.remove(place).1);
-        drop(uppers);
-        let folder = self.folders.root.join("uppers").join(id);
-        let lock = match lock {
-            Some(lock) => lock,
-            None if base::files::exists(&folder) => Lock::exclusive(&folder)?.into(),
-            None => return result,
-        };
-        result.and(monitor::spawn_reaper(self, id, lock))
+        let image = Digest::parse(&container.record.image)?;
+        result = result.and(self.store()?.release(&image, id));
+        // Our lock goes, so that the reaper can have it.
+        self.uppers().retain(|(other, _)| other != id);
+        if !base::files::exists(&self.upper_folder(id)) {
+            return result;
+        }
+        result.and(monitor::spawn_reaper(self, id, &container.record.driver))
+    }
+
+    fn upper_folder(&self, id: &str) -> PathBuf {
+        self.folders.root.join("uppers").join(id)
     }
 
     /// What a reaper does.
-    pub(crate) fn reap(&self, id: &str) -> Result<()> {
-        self.store()?.remove_upper(id)
+    pub(crate) fn reap(&self, id: &str, driver: &str) -> Result<()> {
+        self.store()?.driver_called(driver)?.remove(id)
     }
 
     /// Puts away what a killed command or monitor has left of a container that asked to be removed

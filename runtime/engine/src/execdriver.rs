@@ -5,7 +5,7 @@ use crate::container::{Container, Process, State, Status, write_file};
 use crate::monitor;
 use crate::runconfig;
 use base::{Error, OnError, Result};
-use imgstore::RootSource as StoreRoot;
+use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{Join, Limits};
 use libcontainer::{Bind, Network, RootSource, Spec, Started, Stdio};

@@ -13,9 +13,9 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &ImageConfig) -> Result
     let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     if !given(&config.entrypoint) {
         if !given(&config.cmd) {
-            config.cmd = Some(image.cmd.clone());
+            config.cmd = image.cmd.clone();
         }
-        config.entrypoint = Some(image.entrypoint.clone());
+        config.entrypoint = image.entrypoint.clone();
     } else if config.entrypoint.as_deref() == Some(&[String::new()]) {
         // `--entrypoint ""`: the image's is taken away.
         config.entrypoint = None;
@@ -120,8 +120,8 @@ mod tests {
         ];
         for (entrypoint, cmd, wanted_entrypoint, wanted, want) in cases {
             let image = ImageConfig {
-                entrypoint: list(entrypoint),
-                cmd: list(cmd),
+                entrypoint: Some(list(entrypoint)),
+                cmd: Some(list(cmd)),
                 ..ImageConfig::default()
             };
             let mut config = ContainerConfig {
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn environments_are_joined_by_name() {
         let image = ImageConfig {
-            cmd: list(&["sh"]),
+            cmd: Some(list(&["sh"])),
             env: list(&["A=1", "B=2", "PATH=/bin", "BROKEN"]),
             ..ImageConfig::default()
         };

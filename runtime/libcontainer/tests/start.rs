@@ -95,7 +95,7 @@ fn a_container_sees_itself_alone() {
     let place = Place::new();
     let script = "echo $$ $(busybox hostname) $HOME; busybox ls /proc/self/fd | busybox wc -l; busybox ls /sys/class/net; \
                   busybox grep -E 'Cap(Inh|Eff|Bnd)' /proc/self/status; busybox wc -l < /proc/1/cgroup; exit 7";
-    let (text, code) = run(&place.spec(&script)).expect("run");
+    let (text, code) = run(&place.spec(script)).expect("run");
     assert_eq!(code, 7, "{text}");
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "1 box /");

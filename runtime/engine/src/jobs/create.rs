@@ -6,6 +6,7 @@ use base::text::time::{now, rfc3339};
 use base::text::{id, name};
 use base::{Error, Kind, Result};
 use base_http::api::container::{CreateRequest, CreateResponse};
+use imgstore::Keep;
 
 /// The job.
 pub(crate) struct Create {
@@ -45,7 +46,7 @@ impl Create {
             created: rfc3339(seconds, nanos),
             image: image.id.to_string(),
             command,
-            driver: store.driver_name()?.to_string(),
+            driver: store.driver()?.name().to_string(),
             config,
             host_config,
             ..Record::default()
@@ -56,10 +57,7 @@ impl Create {
             *mode = "none".to_string();
         }
         let temporary = record.host_config.auto_remove;
-        if !temporary {
-            // A container of `run --rm` is seen through its record in the run folder.
-            store.hold(&image.id, &id)?;
-        }
+        store.hold(&image.id, &id, if temporary { Keep::Run } else { Keep::Root })?;
         let containers = engine.containers();
         let created = if record.name.is_empty() {
             create_under_random_name(&containers, record, temporary)
@@ -74,7 +72,7 @@ impl Create {
             }
         };
         if let Err(error) = created {
-            let _ = store.release(&id);
+            let _ = store.release(&image.id, &id);
             return Err(error);
         }
         Ok(CreateResponse { id, warnings })

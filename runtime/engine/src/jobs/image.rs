@@ -46,8 +46,8 @@ impl InspectImage {
             config: Some(ContainerConfig {
                 user: config.user.clone(),
                 env: Some(config.env.clone()),
-                cmd: Some(config.cmd.clone()).filter(|words| !words.is_empty()),
-                entrypoint: Some(config.entrypoint.clone()).filter(|words| !words.is_empty()),
+                cmd: config.cmd.clone(),
+                entrypoint: config.entrypoint.clone(),
                 working_dir: config.working_dir.clone(),
                 labels: Some(config.labels.clone()),
                 stop_signal: config.stop_signal.clone(),
@@ -57,16 +57,22 @@ impl InspectImage {
             os: image.os.clone(),
             size: image.size as i64,
             graph_driver: Some(GraphDriverData {
-                name: store.driver_name()?.to_string(),
+                name: store.driver()?.name().to_string(),
                 ..GraphDriverData::default()
             }),
             root_fs: RootFs {
                 kind: "layers".to_string(),
-                layers: image.diff_ids.iter().map(ToString::to_string).collect(),
+                layers: image.layers.iter().filter_map(|layer| digest_of(layer)).collect(),
             },
             ..ImageInspect::default()
         })
     }
+}
+
+/// The digest in the name of a layer's folder.
+fn digest_of(layer: &std::path::Path) -> Option<String> {
+    let names = layer.iter().filter_map(|name| name.to_str());
+    names.rev().find(|name| base::text::id::is_full(name)).map(|name| format!("sha256:{name}"))
 }
 
 /// `image_delete`.
@@ -98,7 +104,7 @@ pub(crate) struct Load;
 impl Load {
     /// Gives what docker says of each image.
     pub(crate) fn run(self, engine: &Engine, archive: &mut dyn Read) -> Result<Vec<String>> {
-        let loaded = engine.store()?.load(archive, &mut |_: LoadEvent| ())?;
+        let loaded = engine.store()?.load(archive, &mut |_: LoadEvent<'_>| ())?;
         let mut lines = Vec::new();
         for image in loaded {
             if image.names.is_empty() {
@@ -130,7 +136,6 @@ impl Import {
             name: Some(self.name).filter(|name| !name.is_empty()),
             config,
             message: self.message,
-            ..ImportOptions::default()
         };
         engine.store()?.import(tar, options).map(|id| id.to_string())
     }
@@ -148,8 +153,8 @@ fn apply(config: &mut ImageConfig, change: &str) -> Result<()> {
         Ok(["/bin/sh", "-c", value].map(String::from).to_vec())
     };
     match instruction.to_ascii_uppercase().as_str() {
-        "CMD" => config.cmd = words()?,
-        "ENTRYPOINT" => config.entrypoint = words()?,
+        "CMD" => config.cmd = Some(words()?),
+        "ENTRYPOINT" => config.entrypoint = Some(words()?),
         "ENV" => config.env.push(value.to_string()),
         "USER" => config.user = value.to_string(),
         "WORKDIR" => config.working_dir = value.to_string(),

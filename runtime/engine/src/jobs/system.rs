@@ -72,7 +72,7 @@ pub(crate) fn info(engine: &Engine) -> Result<Info> {
         containers_running: running,
         containers_stopped: total - running,
         images: store.list()?.len() as i64,
-        driver: store.driver_name()?.to_string(),
+        driver: store.driver()?.name().to_string(),
         driver_status: vec![
             vec!["Run folder".to_string(), folders.run.display().to_string()],
             vec!["Cgroup layout".to_string(), format!("{layout:?}").to_lowercase()],

@@ -72,10 +72,9 @@ pub(crate) fn spawn_monitor(engine: &Engine, id: &str) -> Result<()> {
     }
 }
 
-/// Removes an upper folder in a process that nobody waits for. `lock` keeps the folder's flock
-/// until it is done.
-pub(crate) fn spawn_reaper(engine: &Engine, id: &str, lock: OwnedFd) -> Result<()> {
-    start(engine, WORKER, &["reap", id], &[lock.as_fd()]).map(drop)
+/// Removes an upper folder in a process that nobody waits for; it holds the folder's flock.
+pub(crate) fn spawn_reaper(engine: &Engine, id: &str, driver: &str) -> Result<()> {
+    start(engine, WORKER, &["reap", id, driver], &[]).map(drop)
 }
 
 /// root, run, driver, and what follows them.
@@ -137,7 +136,7 @@ pub fn worker_main(words: Vec<OsString>) -> ExitCode {
             let done = match job.as_str() {
                 "start" => start_and_report(&engine, &id),
                 "release" => engine.release(&id),
-                "reap" => engine.reap(&id),
+                "reap" => engine.reap(&id, &words.next().unwrap_or_default()),
                 _ => Err(Error::bad_input(format!("unknown job {job:?}"))),
             };
             (job, done)
