@@ -183,6 +183,8 @@ impl Matches {
         };
         match checked {
             Ok(value) => {
+                // In a table only where `-h` means something else, so that help shows it.
+                self.help |= flag.long == "help" && value == "true";
                 self.given.push((index, value));
                 Ok(())
             }

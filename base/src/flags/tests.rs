@@ -37,6 +37,7 @@ static RUN: Command = Command {
             "Time between running the check during the start period (ms|s|m|h)",
         )
         .default("0s"),
+        Flag::switch("help", "Print usage"),
         Flag::switch("interactive", "Keep STDIN open even if not attached").short(b'i'),
         Flag::text("memory", "bytes", "Memory limit").short(b'm').checked(size),
         Flag::text("network", "network", "Connect a container to a network").alias("net"),
@@ -224,6 +225,7 @@ Options:
       --health-start-interval duration   Time between running the check
                                          during the start period
                                          (ms|s|m|h) (default 0s)
+      --help                             Print usage
   -i, --interactive                      Keep STDIN open even if not attached
   -m, --memory bytes                     Memory limit
       --network network                  Connect a container to a network

@@ -49,6 +49,9 @@ fn pair(text: &str) -> (String, String) {
 pub(crate) fn from(matches: &Matches, around: &Around<'_>) -> Result<CreateRequest> {
     let mut request =
         CreateRequest { config: config(matches, around)?, ..CreateRequest::default() };
+    if request.config.image.is_empty() {
+        return Err(Error::bad_input("invalid reference format"));
+    }
     volumes(matches, around.folder, &mut request)?;
     host(matches, around, &mut request.options.host_config)?;
     Ok(request)
@@ -92,29 +95,24 @@ fn labels(matches: &Matches) -> Option<BTreeMap<String, String>> {
     (!labels.is_empty()).then_some(labels)
 }
 
-/// `-v /x` is a volume of the container, `-v SOURCE:/x[:options]` a bind.
+/// `-v /x` is a volume of the container, `-v SOURCE:/x[:options]` a bind. What a path or an option
+/// may be, the server decides; here only the colons count, as in docker's client.
 fn volumes(matches: &Matches, folder: &str, request: &mut CreateRequest) -> Result<()> {
     let mut binds = Vec::new();
     let mut volumes = BTreeMap::new();
     for text in matches.list("volume") {
-        let parts: Vec<&str> = text.split(':').collect();
-        let wrong =
-            || Err(Error::bad_input(["invalid volume specification: '", text, "'"].concat()));
-        match parts.as_slice() {
-            [target] if target.starts_with('/') => {
-                volumes.insert(text.to_string(), Empty);
+        let source = text.split(':').next().unwrap_or(text);
+        match text.split(':').count() {
+            _ if text.is_empty() => return Err(Error::bad_input("invalid empty volume spec")),
+            4.. => {
+                let text = ["invalid spec: ", text, ": too many colons"].concat();
+                return Err(Error::bad_input(text));
             }
-            [source, target, ..] if !source.is_empty() && target.starts_with('/') => {
-                let rest = &text[source.len()..];
-                match parts.len() > 3 {
-                    true => return wrong(),
-                    false if source.starts_with('.') => {
-                        binds.push([&absolute(folder, source), rest].concat());
-                    }
-                    false => binds.push(text.to_string()),
-                }
-            }
-            _ => return wrong(),
+            2.. if text.len() > 2 => binds.push(match source.starts_with('.') {
+                true => [&absolute(folder, source), &text[source.len()..]].concat(),
+                false => text.to_string(),
+            }),
+            _ => drop(volumes.insert(text.to_string(), Empty)),
         }
     }
     request.config.volumes = (!volumes.is_empty()).then_some(volumes);

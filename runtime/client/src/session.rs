@@ -36,9 +36,20 @@ impl<'a> Session<'a> {
 
     /// A fresh connection, for what takes long.
     pub(crate) fn open(&self) -> Result<(Arc<Wire>, Connection)> {
-        let socket = self.connect.connect()?;
+        let socket = self.connect.connect().map_err(|error| self.unreachable(error))?;
         let wire = Arc::new(Wire::new(socket, self.signals.clone()));
         Ok((wire.clone(), Connection::new(wire)))
+    }
+
+    /// docker's words for a daemon that is not there.
+    fn unreachable(&self, error: Error) -> Error {
+        match self.connect.in_process() || error.kind() == Kind::Denied {
+            true => error,
+            false => Error::other(format!(
+                "Cannot connect to the Docker daemon at {}. Is the docker daemon running?",
+                self.connect.address()
+            )),
+        }
     }
 
     fn kept(&self) -> Result<Connection> {

@@ -303,3 +303,15 @@ fn inspect_prints_an_array_and_what_is_missing() {
     assert_eq!(run(&stub, &["ps", "-aq"], true, b""), said("", "", 0));
     assert!(Path::new(&stub.folder).exists());
 }
+
+#[test]
+fn what_docker_prints_for_what_is_not_there() {
+    let stub = Stub::start(Script::default());
+    let (out, err, code) = run(&stub, &["inspect", "--type", "foo", "c"], true, b"");
+    assert_eq!((out.as_str(), code), ("", 1));
+    assert!(err.contains("unknown type: \"foo\": must be one of"), "{err}");
+    let refuse_start = Some((400, "exec: nope: executable file not found in $PATH"));
+    let stub = Stub::start(Script { refuse_start, ..Script::default() });
+    let (out, _, code) = run(&stub, &["run", "-d", "img"], true, b"");
+    assert_eq!((out, code), (format!("{}\n", stub::ID), 127));
+}

@@ -28,9 +28,9 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failur
     let found: ContainerInspect = session.json(Method::Get, &target, Payload::None)?;
     let state = &found.state;
     let wrong = match (state.running, state.paused, state.restarting) {
-        (false, _, _) => "cannot attach to a stopped container, start it first",
-        (_, true, _) => "cannot attach to a paused container, unpause it first",
-        (_, _, true) => "cannot attach to a restarting container, wait until it is running",
+        (false, _, _) => "You cannot attach to a stopped container, start it first",
+        (_, true, _) => "You cannot attach to a paused container, unpause it first",
+        (_, _, true) => "You cannot attach to a restarting container, wait until it is running",
         _ => "",
     };
     if !wrong.is_empty() {

@@ -21,11 +21,16 @@ pub(super) static COMMAND: Command = Command {
 };
 
 pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Result<u8, Failure> {
+    let kind = matches.text("type").unwrap_or_default();
+    if !["", "container", "image"].contains(&kind) {
+        let text = ["unknown type: \"", kind, "\": must be one of \"container\", \"image\""];
+        return Err(Error::bad_input(text.concat()).into());
+    }
     let mut documents = Vec::new();
     let mut errors = Vec::new();
     let size = matches.on("size");
     for name in &matches.operands {
-        match one(session, name, matches.text("type").unwrap_or_default(), size) {
+        match one(session, name, kind, size) {
             Ok(document) => documents.push(document),
             Err(error) => errors.push(error),
         }
@@ -47,19 +52,16 @@ fn one(session: &Session<'_>, name: &str, kind: &str, size: bool) -> Result<Stri
         let body = session.ask(Method::Get, &target, Payload::None)?;
         String::from_utf8(body).map_err(|_| Error::other("read answer: it is not UTF-8"))
     };
-    let no_such = || Error::not_found(["error: no such object: ", name].concat());
+    let no_such = || Error::not_found(["Error: No such object: ", name].concat());
     match kind {
         "container" => ask("/containers/", size),
         "image" => ask("/images/", false),
-        "" => match ask("/containers/", size) {
+        _ => match ask("/containers/", size) {
             Err(error) if error.kind() == Kind::NotFound => match ask("/images/", false) {
                 Err(error) if error.kind() == Kind::NotFound => Err(no_such()),
                 other => other,
             },
             other => other,
         },
-        kind => Err(Error::bad_input(
-            ["unknown type: \"", kind, "\" must be one of \"container\", \"image\""].concat(),
-        )),
     }
 }

@@ -45,9 +45,10 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
     let created = create::make(session, matches, &request).map_err(refused)?;
     let id = created.id.as_str();
     if detach {
-        start(session, id).map_err(refused)?;
+        let started = start(session, id);
+        // Also when it did not start: the container is there.
         session.print_line(id)?;
-        return Ok(0);
+        return started.map(|()| 0).map_err(refused);
     }
     let ours = session.connect.in_process() && !tty;
     let foreground =
