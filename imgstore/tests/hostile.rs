@@ -131,7 +131,7 @@ fn truncated_anywhere() {
             scratch.assert_empty();
         }
     }
-    for archive in [oci(&[layer.clone()], "x:1").tar(), docker(&[layer], "x:1").tar()] {
+    for archive in [oci(std::slice::from_ref(&layer), "x:1").tar(), docker(&[layer], "x:1").tar()] {
         for cut in (0..archive.len() - 1024).step_by(509) {
             assert!(load(&store, &archive[..cut]).is_err(), "{cut} of {}", archive.len());
             scratch.assert_empty();
@@ -142,7 +142,7 @@ fn truncated_anywhere() {
 #[test]
 fn flipped_bits() {
     let layer = Tar::new().folder("d/").file("d/f", &"some text ".repeat(300)).done();
-    let layout = oci(&[layer.clone()], "x:1");
+    let layout = oci(std::slice::from_ref(&layer), "x:1");
     for (at, (path, bytes)) in layout.files.iter().enumerate() {
         if !path.starts_with("blobs/") {
             continue;

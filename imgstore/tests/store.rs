@@ -99,7 +99,7 @@ fn removal_as_docker_does_it() {
         &a.hex()[..12]
     );
     assert_eq!((e.message(), e.kind()), (want.as_str(), Kind::Conflict));
-    assert_eq!(store.holders(&a).unwrap(), [container.clone()]);
+    assert_eq!(store.holders(&a).unwrap(), std::slice::from_ref(&container));
     // By force the name goes, the image stays for its container.
     assert_eq!(store.remove("a:1", true).unwrap(), [Removed::Untagged("a:1".into())]);
     assert!(store.find(&a.hex()).is_ok());

@@ -35,7 +35,7 @@ pub(crate) fn nanos(stat: &Stat) -> u32 {
 
 /// The times that a copy gets.
 pub(crate) fn times(stat: &Stat) -> Timestamps {
-    let time = Timespec { tv_sec: seconds(stat), tv_nsec: nanos(stat).into() };
+    let time = Timespec { tv_sec: seconds(stat), tv_nsec: nanos(stat) as _ };
     Timestamps { last_access: time, last_modification: time }
 }
 
