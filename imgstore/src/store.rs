@@ -8,7 +8,7 @@ use crate::layer::whiteout::Marks;
 use base::files::{self, Lock, Sync};
 use base::folders::Folders;
 use base::{Error, Kind, OnError, Result, log, text};
-use rustix::fs::{CWD, Mode, fstat, mkdir, stat};
+use rustix::fs::{CWD, Mode, fstat, mkdir};
 use rustix::io::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,23 +65,26 @@ impl Store {
     pub(crate) fn work(&self) -> Result<Work> {
         let work = self.folder("work");
         sweep(&work)?;
-        loop {
+        for _ in 0..10 {
             let mut name = [0; 8];
             text::id::random(&mut name)?;
             let path = work.join(text::hex::encode(&name));
             mkdir(&path, Mode::RWXU).on_path("create", &path)?;
             // Between the two calls somebody else may sweep it away.
-            let Some(lock) = Lock::try_exclusive(&path).ok().flatten() else {
-                continue;
+            let lock = match Lock::try_exclusive(&path) {
+                Ok(Some(lock)) => lock,
+                Ok(None) => continue,
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                Err(e) => {
+                    let _ = rustix::fs::rmdir(&path);
+                    return Err(e);
+                }
             };
-            let same = match (fstat(lock.fd()), stat(&path)) {
-                (Ok(ours), Ok(there)) => ours.st_ino == there.st_ino,
-                _ => false,
-            };
-            if same {
+            if fstat(lock.fd()).is_ok_and(|stat| stat.st_nlink > 0) {
                 return Ok(Work { path, _lock: lock });
             }
         }
+        Err(Error::conflict(format!("create {}: swept away each time", work.display())))
     }
 }
 

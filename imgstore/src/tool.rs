@@ -159,8 +159,14 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
+/// What `-` becomes: argh takes it for a flag.
+const STDIN: &str = "\0-";
+
 /// argh knows only `--name value`.
 fn split(word: String, out: &mut Vec<String>) {
+    if word == "-" {
+        return out.push(STDIN.to_owned());
+    }
     if out.iter().any(|word| word == "--") {
         return out.push(word);
     }
@@ -191,7 +197,7 @@ fn run(arguments: Arguments) -> Result<()> {
 
 fn do_load(store: &Store, load: &Load) -> Result<()> {
     let mut events = |_: LoadEvent<'_>| ();
-    let path = load.input.as_deref().or(load.path.as_deref()).filter(|&path| path != "-");
+    let path = load.input.as_deref().or(load.path.as_deref()).filter(|&path| path != STDIN);
     let loaded = match path {
         Some(path) => store.load_path(Path::new(path), &mut events)?,
         None => {
@@ -223,7 +229,7 @@ fn do_import(store: &Store, import: Import) -> Result<()> {
     let config =
         ImageConfig { env: import.env, cmd: import.cmd.map(words), ..ImageConfig::default() };
     let options = ImportOptions { name: import.name, config, message: import.message };
-    let id = if import.file == "-" {
+    let id = if import.file == STDIN {
         store.import(&mut std::io::stdin().lock() as &mut dyn Read, options)?
     } else {
         let path = Path::new(&import.file);

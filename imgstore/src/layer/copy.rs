@@ -3,7 +3,6 @@
 //! Content is shared where the file system can (FICLONE), else copied by the kernel, else read and
 //! written. Attributes of overlay itself are never copied: they mean something only in a layer.
 
-use super::whiteout::Marks;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat,
     chownat, copy_file_range, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, futimens,
@@ -36,7 +35,7 @@ pub(crate) fn nanos(stat: &Stat) -> u32 {
 
 /// The times that a copy gets.
 pub(crate) fn times(stat: &Stat) -> Timestamps {
-    let time = Timespec { tv_sec: seconds(stat), tv_nsec: nanos(stat).into() };
+    let time = Timespec { tv_sec: seconds(stat), tv_nsec: nanos(stat) as _ };
     Timestamps { last_access: time, last_modification: time }
 }
 
@@ -44,26 +43,10 @@ fn owner(stat: &Stat) -> (Option<Uid>, Option<Gid>) {
     (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))
 }
 
-/// Opens for reading; a file of ours that says no is opened all the same.
-pub(crate) fn open_for_reading(
-    dir: BorrowedFd<'_>,
-    name: &[u8],
-    stat: &Stat,
-    flags: OFlags,
-) -> Result<OwnedFd> {
+/// Opens for reading, following nothing and waiting for nothing.
+pub(crate) fn open_for_reading(dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd> {
     let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    match openat(dir, name, flags, Mode::empty()) {
-        Err(Errno::ACCESS) => {
-            // The store of an ordinary user: who owns a file may open it for a moment. The modes
-            // of what is in a store never matter to anybody but to containers.
-            let mode = stat.st_mode & 0o7777;
-            chmodat(dir, name, Mode::from_raw_mode(mode | 0o700), AtFlags::empty())?;
-            let fd = openat(dir, name, flags, Mode::empty());
-            chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
-            fd
-        }
-        other => other,
-    }
+    openat(dir, name, flags, Mode::empty())
 }
 
 fn content(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
@@ -137,7 +120,6 @@ pub(crate) fn folder_metadata(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     keep_owners: bool,
-    _marks: Marks,
 ) -> Result<()> {
     if keep_owners {
         let (uid, gid) = owner(&rustix::fs::fstat(from)?);
@@ -159,7 +141,7 @@ pub(crate) fn node(
     let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
     let (uid, gid) = owner(stat);
     if kind == FileType::RegularFile {
-        let source = open_for_reading(from, name, stat, OFlags::empty())?;
+        let source = open_for_reading(from, name, OFlags::empty())?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let copy = openat(to, new, flags, Mode::RUSR | Mode::WUSR)?;

@@ -103,7 +103,7 @@ impl<'a> Merge<'a> {
         fresh: bool,
     ) -> Result<()> {
         let shown_path = shown(&self.path);
-        let source = copy::open_for_reading(from.as_fd(), name.to_bytes(), stat, OFlags::DIRECTORY)
+        let source = copy::open_for_reading(from.as_fd(), name.to_bytes(), OFlags::DIRECTORY)
             .on("open", &shown_path)?;
         let mut made = mkdirat(to, name, Mode::RWXU);
         let mut fresh_below = true;
@@ -121,7 +121,7 @@ impl<'a> Merge<'a> {
         made.on("create", &shown_path)?;
         let target = open_folder_at(to, name.to_bytes()).on("open", &shown_path)?;
         self.folder(&source, &target, fresh_below)?;
-        copy::folder_metadata(source.as_fd(), target.as_fd(), self.keep_owners, self.marks)
+        copy::folder_metadata(source.as_fd(), target.as_fd(), self.keep_owners)
             .and_then(|()| fchmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777)))
             .and_then(|()| futimens(&target, &copy::times(stat)))
             .on("set owner, mode and times of", &shown_path)

@@ -73,7 +73,7 @@ pub(crate) fn own_at(
 
 /// Both times of a file.
 pub(crate) fn times((seconds, nanos): (i64, u32)) -> Timestamps {
-    let time = || Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+    let time = || Timespec { tv_sec: seconds, tv_nsec: nanos as _ };
     Timestamps { last_access: time(), last_modification: time() }
 }
 

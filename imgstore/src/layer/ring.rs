@@ -22,6 +22,8 @@ struct State {
     ended: bool,
     /// Nobody takes any more.
     closed: bool,
+    /// One side sleeps and must be woken.
+    asleep: bool,
 }
 
 /// The blocks.
@@ -36,8 +38,19 @@ impl Ring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        // The two sides never sleep at the same time: one of them has something to do.
+        state.asleep = true;
         self.turn.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the other side if it sleeps and has enough to do to be worth it.
+    fn wake(&self, mut state: MutexGuard<'_, State>, now: bool) {
+        if state.asleep && now {
+            state.asleep = false;
+            drop(state);
+            self.turn.notify_one();
+        }
     }
 
     /// A free block; none when the writer has given up.
@@ -60,14 +73,16 @@ impl Ring {
 
     /// Hands a full block over.
     pub(crate) fn send(&self, block: Block) {
-        self.lock().full.push(block);
-        self.turn.notify_all();
+        let mut state = self.lock();
+        state.full.push(block);
+        self.wake(state, true);
     }
 
     /// The reader is done.
     pub(crate) fn end(&self) {
-        self.lock().ended = true;
-        self.turn.notify_all();
+        let mut state = self.lock();
+        state.ended = true;
+        self.wake(state, true);
     }
 
     /// The next full block, after giving the last one back; none at the end.
@@ -75,7 +90,10 @@ impl Ring {
         let mut state = self.lock();
         if let Some(block) = back {
             state.free.push(block);
-            self.turn.notify_all();
+            // A reader woken for one block would soon sleep again.
+            let enough = state.free.len() >= BLOCKS / 2;
+            self.wake(state, enough);
+            state = self.lock();
         }
         loop {
             if !state.full.is_empty() {
@@ -90,7 +108,8 @@ impl Ring {
 
     /// The writer gives up.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.turn.notify_all();
+        let mut state = self.lock();
+        state.closed = true;
+        self.wake(state, true);
     }
 }

@@ -94,9 +94,8 @@ pub(crate) fn complete(mut unpacker: Unpacker, lowers: &Lowers) -> Result<()> {
             return Err(missing());
         }
     }
-    let marks = lowers.marks;
     let (mut walker, mut pending) = unpacker.finish()?;
-    inherit(&mut walker, &mut pending, lowers, keep_owners, marks)?;
+    inherit(&mut walker, &mut pending, lowers, keep_owners)?;
     set_folders(&mut walker, pending)
 }
 
@@ -106,7 +105,6 @@ fn inherit(
     pending: &mut Pending,
     lowers: &Lowers,
     keep_owners: bool,
-    marks: Marks,
 ) -> Result<()> {
     for folder in pending.folders.iter_mut().filter(|folder| !folder.header) {
         let path = &folder.path;
@@ -120,7 +118,7 @@ fn inherit(
         let Ok(to) = open_below(walker.root(), path) else {
             continue;
         };
-        copy::folder_metadata(from.as_fd(), to.as_fd(), keep_owners, marks)
+        copy::folder_metadata(from.as_fd(), to.as_fd(), keep_owners)
             .on("copy the state of", shown(path))?;
         folder.mode = found.stat.st_mode & 0o7777;
         folder.set_mode = true;

@@ -244,7 +244,7 @@ impl Unpacker {
         }
         self.list.add(b'd', Some(entry.mode), None, &path, b"")?;
         self.wait_for(path.len())?;
-        let got = entry.mode & 0o777 & !self.made.umask;
+        let got = (entry.mode & 0o777 | 0o700) & !self.made.umask;
         let set_mode = !is_new || chown || got != entry.mode;
         let (mode, mtime) = (entry.mode, entry.mtime);
         self.pending.folders.push(Folder { path, header: true, mode, set_mode, mtime });
@@ -409,7 +409,11 @@ impl Unpacker {
 }
 
 impl Sink for Unpacker {
-    fn entry(&mut self, entry: Entry) -> Result<()> {
+    fn entry(&mut self, mut entry: Entry) -> Result<()> {
+        if self.made.squash {
+            // An ordinary user must be able to read and remove what is his.
+            entry.mode |= if entry.kind == Kind::Folder { 0o700 } else { 0o400 };
+        }
         let path = clean(&entry.path)?;
         let (folder, name) = split(&path);
         if name.is_empty() && entry.kind != Kind::Folder {
