@@ -4,8 +4,8 @@
 //! folders empty, everything else replaces what has its name. Hard links within a layer stay.
 
 use super::copy;
+use super::hardlink::open_below;
 use super::path::{shown, split};
-use super::unpack::open_below;
 use super::walker::open_folder_at;
 use super::whiteout::{self, Marks};
 use base::files::remove_tree_at;

@@ -6,8 +6,9 @@
 //! a folder without a header of its own gets its owner, mode, times and attributes from below.
 
 use super::copy;
+use super::hardlink::open_below;
 use super::path::{shown, split};
-use super::unpack::{Pending, Unpacker, open_below};
+use super::unpack::{Pending, Unpacker};
 use super::walker::{Walker, open_folder_at};
 use super::whiteout::{self, Marks};
 use base::{Error, OnError, Result};

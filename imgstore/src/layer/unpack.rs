@@ -18,8 +18,7 @@ use base::digest::Sha256;
 use base::files::remove_tree_at;
 use base::{Error, Kind as ErrorKind, OnError, Result};
 use rustix::fs::{
-    Advice, AtFlags, FileType, Mode, OFlags, fadvise, futimens, linkat, mkdirat, mknodat, openat,
-    statat, symlinkat, utimensat,
+    Advice, AtFlags, FileType, Mode, OFlags, fadvise, futimens, mkdirat, openat, statat,
 };
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -66,12 +65,12 @@ struct Current {
 
 /// Where and how a layer is unpacked.
 pub(crate) struct Unpacker {
-    walker: Walker,
-    list: FileList,
-    made: Made,
-    marks: Marks,
+    pub(super) walker: Walker,
+    pub(super) list: FileList,
+    pub(super) made: Made,
+    pub(super) marks: Marks,
     current: Option<Current>,
-    pending: Pending,
+    pub(super) pending: Pending,
     /// The root hides all layers below.
     pub(crate) opaque: bool,
     /// Bytes of all files.
@@ -182,7 +181,7 @@ impl Unpacker {
         }
     }
 
-    fn wait_for(&mut self, bytes: usize) -> Result<()> {
+    pub(super) fn wait_for(&mut self, bytes: usize) -> Result<()> {
         self.pending.size += bytes + 64;
         if self.pending.size > PENDING_CAP {
             return Err(Error::bad_input("archive: too many folders and links in one layer"));
@@ -191,7 +190,7 @@ impl Unpacker {
     }
 
     /// Removes what stands in the way of an entry. Gives whether it was a whiteout.
-    fn replace(&mut self, name: &[u8], path: &[u8]) -> Result<bool> {
+    pub(super) fn replace(&mut self, name: &[u8], path: &[u8]) -> Result<bool> {
         let dir = self.walker.here();
         let was = whiteout::is_whiteout_at(dir, name).on("stat", shown(path))?;
         remove(dir, name, path)?;
@@ -285,127 +284,6 @@ impl Unpacker {
         }
         self.list.add(b'f', Some(entry.mode), Some((entry.size, hash.finish())), &path, b"")
     }
-
-    fn special(&mut self, entry: &Entry, name: &[u8], path: &[u8]) -> Result<()> {
-        let device = rustix::fs::makedev(entry.major, entry.minor);
-        let (kind, letter) = match entry.kind {
-            Kind::Char if device == 0 => {
-                return Err(refuse(path, "character device 0:0, which would remove a file"));
-            }
-            Kind::Char => (FileType::CharacterDevice, b'c'),
-            Kind::Block => (FileType::BlockDevice, b'b'),
-            Kind::Symlink => (FileType::Symlink, b'l'),
-            _ => (FileType::Fifo, b'p'),
-        };
-        if matches!(letter, b'c' | b'b') && self.made.squash {
-            return Ok(());
-        }
-        if kind == FileType::Symlink && (entry.link.is_empty() || entry.link.len() > 4095) {
-            return Err(refuse(path, "symbolic link with an impossible target"));
-        }
-        let mode = Mode::from_raw_mode(entry.mode);
-        let make = |dir: BorrowedFd<'_>| match kind {
-            FileType::Symlink => symlinkat(entry.link.as_slice(), dir, name),
-            FileType::Fifo => mknodat(dir, name, kind, mode, 0),
-            _ => mknodat(dir, name, kind, mode, device),
-        };
-        let mut done = make(self.walker.here());
-        if let Err(Errno::EXIST) = done {
-            self.replace(name, path)?;
-            done = make(self.walker.here());
-        }
-        done.on("create", shown(path))?;
-        let dir = self.walker.here();
-        metadata::own_at(dir, name, &self.made, (entry.uid, entry.gid))
-            .on("change owner of", shown(path))?;
-        let again = self.made.differs(entry.uid, entry.gid) || entry.mode & self.made.umask != 0;
-        if kind != FileType::Symlink && again {
-            // Just made by us in a folder that only we can enter: no link can be in its place.
-            rustix::fs::chmodat(dir, name, mode, AtFlags::empty())
-                .on("change mode of", shown(path))?;
-        }
-        let times = metadata::times(entry.mtime);
-        utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW).on("set times of", shown(path))?;
-        let target = if kind == FileType::Symlink { entry.link.as_slice() } else { b"" };
-        self.list.add(letter, Some(entry.mode), None, path, target)
-    }
-
-    fn hard_link(&mut self, entry: &Entry, name: &[u8], path: Vec<u8>) -> Result<()> {
-        let target = clean(&entry.link)?;
-        if target.is_empty() || target == path {
-            return Err(refuse(&path, "hard link to itself or to the root"));
-        }
-        if !matches!(meaning(split(&target).1), Meaning::Plain) {
-            return Err(refuse(&path, "hard link to a whiteout"));
-        }
-        // Before the target is looked for: it must not be found below what is replaced.
-        if statat(self.walker.here(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            if is_below(&target, &path) {
-                return Err(refuse(&path, "hard link to what it replaces"));
-            }
-            self.replace(name, &path)?;
-        }
-        self.list.add(b'h', None, None, &path, &target)?;
-        if self.link_inside(name, &path, &target)? {
-            return Ok(());
-        }
-        self.wait_for(path.len() + target.len())?;
-        self.pending.links.push(Link { path, target });
-        Ok(())
-    }
-
-    /// Links to a target in this layer, if it is there.
-    pub(crate) fn link_inside(&mut self, name: &[u8], path: &[u8], target: &[u8]) -> Result<bool> {
-        let (folder, target_name) = split(target);
-        let here = self.walker.here();
-        let other;
-        let from = if folder == split(path).0 {
-            here
-        } else {
-            match open_below(self.walker.root(), folder) {
-                Ok(fd) => other = fd,
-                Err(Errno::NOENT) => return Ok(false),
-                Err(Errno::NOTDIR | Errno::LOOP) => {
-                    return Err(refuse(path, "hard link through a link or a file"));
-                }
-                Err(e) => return Err(e).on("open", shown(folder)),
-            }
-            other.as_fd()
-        };
-        let stat = match statat(from, target_name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT) => return Ok(false),
-            Err(e) => return Err(e).on("stat", shown(target)),
-        };
-        if whiteout::is_whiteout(&stat)
-            || FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-        {
-            return Err(refuse(path, "hard link to a folder or to what was removed"));
-        }
-        linkat(from, target_name, here, name, AtFlags::empty()).on("link", shown(path))?;
-        Ok(true)
-    }
-
-    fn white_out(&mut self, name: &[u8], path: &[u8]) -> Result<()> {
-        let dir = self.walker.here();
-        match whiteout::make(dir, name) {
-            Ok(()) => {}
-            // The layer has its own: a file hides what is below it, a folder must be told to.
-            Err(Errno::EXIST) => {
-                let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).on("stat", shown(path))?;
-                if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    set_opaque(dir, name, path, self.marks)?;
-                }
-            }
-            Err(Errno::PERM) => {
-                let text =
-                    "an ordinary user can only remove files of lower layers on Linux 5.8 and newer";
-                return Err(Error::unsupported(format!("remove {}: {text}", shown(path))));
-            }
-            Err(e) => return Err(e).on("remove", shown(path)),
-        }
-        self.list.add(b'w', None, None, path, b"")
-    }
 }
 
 impl Sink for Unpacker {
@@ -482,7 +360,7 @@ fn metadata_gid(gid: u32) -> rustix::fs::Gid {
     rustix::fs::Gid::from_raw(gid)
 }
 
-fn refuse(path: &[u8], why: &str) -> Error {
+pub(super) fn refuse(path: &[u8], why: &str) -> Error {
     Error::bad_input(format!("archive: {}: {why}", shown(path)))
 }
 
@@ -491,20 +369,13 @@ fn remove(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
     remove_tree_at(dir, &name).on("remove", shown(path))
 }
 
-fn set_opaque(dir: BorrowedFd<'_>, name: &[u8], path: &[u8], marks: Marks) -> Result<()> {
+pub(super) fn set_opaque(
+    dir: BorrowedFd<'_>,
+    name: &[u8],
+    path: &[u8],
+    marks: Marks,
+) -> Result<()> {
     open_folder_at(dir, name)
         .and_then(|fd| whiteout::set_opaque(fd, marks))
         .on("mark as opaque", shown(path))
-}
-
-/// Opens a folder below a root, following nothing.
-pub(crate) fn open_below(
-    root: BorrowedFd<'_>,
-    folder: &[u8],
-) -> std::result::Result<OwnedFd, Errno> {
-    let mut fd = open_folder_at(root, b".")?;
-    for part in folder.split(|&c| c == b'/').filter(|part| !part.is_empty()) {
-        fd = open_folder_at(&fd, part)?;
-    }
-    Ok(fd)
 }
