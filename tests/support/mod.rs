@@ -183,7 +183,7 @@ pub fn busybox_tar() -> Vec<u8> {
     let busybox = std::fs::read("/bin/busybox").expect("busybox-static is not installed");
     add(EntryType::Regular, "bin/busybox", 0o755, &busybox, "");
     let applets = "sh ls cat id echo sleep true false ps mount grep wc head touch env pwd hostname \
-                   stty kill dd mknod tail seq rm mkdir readlink sync yes tr ulimit";
+                   stty kill stat dd mknod tail seq rm mkdir readlink sync yes tr ulimit";
     for applet in applets.split_whitespace() {
         add(EntryType::Symlink, &format!("bin/{applet}"), 0o777, b"", "busybox");
     }
@@ -323,8 +323,18 @@ impl Terminal {
 
     /// The command's exit code.
     pub fn end(mut self) -> i32 {
-        let code = self.child.wait().expect("wait").code().expect("code");
-        drop(self.output);
-        code
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status.code().expect("code");
+            }
+            while let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(10)) {
+                self.seen.push_str(&String::from_utf8_lossy(&bytes));
+            }
+            if Instant::now() > end {
+                self.child.kill().expect("kill");
+                panic!("the terminal's command does not end: {:?}", self.seen);
+            }
+        }
     }
 }
