@@ -10,7 +10,7 @@ const APPLETS: [(&str, Applet); 4] = [
     ("coracle-job", engine::worker_main),
     ("coracle-monitor", engine::monitor_main),
     ("hello", crate::hello::main),
-    ("imgstore", imgstore::main),
+    ("imgstore", |words| imgstore::main(words.into_iter().skip(1).collect())),
 ];
 
 /// The program of this name; None for the client.
