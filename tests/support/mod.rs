@@ -136,7 +136,7 @@ impl World {
         // The executable's read-only bind, which outlives commands on purpose.
         if let Ok(entries) = std::fs::read_dir(self.run_folder().join("exe")) {
             for entry in entries.flatten() {
-                let _ = Command::new("umount").arg(entry.path()).status();
+                let _ = Command::new("umount").arg(entry.path().join("coracle")).status();
             }
         }
         std::fs::remove_dir_all(&self.folder).expect("remove the test's folder");

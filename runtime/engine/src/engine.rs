@@ -1,7 +1,7 @@
 //! The engine: what all jobs share. It holds no state of containers: that is in the root and run
 //! folders, where other commands change it too.
 
-use crate::container::{Container, Containers};
+use crate::container::{Container, Containers, Recent};
 use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
 use crate::monitor::control::Control;
@@ -22,6 +22,7 @@ pub struct Engine {
     driver: Option<String>,
     store: OnceLock<Store>,
     local: Option<Handle>,
+    recent: Recent,
     /// The locks of the upper folders of this process's own containers.
     uppers: Mutex<Vec<(String, OwnedFd)>>,
 }
@@ -34,6 +35,7 @@ impl Engine {
             driver,
             store: OnceLock::new(),
             local: None,
+            recent: Recent::default(),
             uppers: Mutex::new(Vec::new()),
         }
     }
@@ -65,7 +67,7 @@ impl Engine {
     }
 
     pub(crate) fn containers(&self) -> Containers<'_> {
-        Containers::new(&self.folders)
+        Containers::new(&self.folders, &self.recent)
     }
 
     /// The store, opened at its first use.
