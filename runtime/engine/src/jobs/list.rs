@@ -18,6 +18,9 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(self, engine: &Engine) -> Result<Vec<ContainerSummary>> {
         let all = self.all || self.limit.is_some();
+        if all && let Err(error) = engine.sweep_uppers() {
+            base::log::debug(error.message());
+        }
         let mut rows = Vec::new();
         for container in engine.containers().list()? {
             let state = container.state();
