@@ -55,7 +55,9 @@ impl World {
     pub fn empty() -> World {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("coracle-{}-{number}", std::process::id()));
+        // Process ids repeat in namespaces of their own; the time does not.
+        let now = std::time::UNIX_EPOCH.elapsed().expect("time").as_nanos();
+        let folder = std::env::temp_dir().join(format!("coracle-{now:x}-{number}"));
         std::fs::create_dir_all(&folder).expect("mkdir");
         let mut world = World { folder, before: Snapshot::default() };
         world.before = Snapshot::take(&world);
@@ -136,7 +138,7 @@ impl World {
         // The executable's read-only bind, which outlives commands on purpose.
         if let Ok(entries) = std::fs::read_dir(self.run_folder().join("exe")) {
             for entry in entries.flatten() {
-                let _ = Command::new("umount").arg(entry.path()).status();
+                let _ = Command::new("umount").arg(entry.path().join("coracle")).status();
             }
         }
         std::fs::remove_dir_all(&self.folder).expect("remove the test's folder");

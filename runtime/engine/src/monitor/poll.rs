@@ -144,6 +144,7 @@ impl Monitor {
             self.end();
         }
         if self.over {
+            self.connections.clear();
             // Connections are answered; clients stay until they have read their end.
             self.attached.retain(Attached::has_pending);
             self.over = self.attached.is_empty();
@@ -201,9 +202,7 @@ impl Monitor {
         let idle = extras.is_empty()
             && self.container.is_none()
             && self.worker.is_none()
-            && self.ending.is_none()
-            && self.connections.is_empty()
-            && self.attached.is_empty();
+            && self.ending.is_none();
         let due_now = self.ending.is_some() && self.streams.are_drained();
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let timeout = match (due_now, idle) {
@@ -212,7 +211,8 @@ impl Monitor {
             _ => None,
         };
         match poll(&mut fds, timeout) {
-            Ok(0) if idle => self.over = true,
+            // Nobody is there, or the container was removed under those who are.
+            Ok(0) if idle && (self.is_alone() || !self.run.exists()) => self.over = true,
             Err(Errno::INTR) | Ok(_) => (),
             Err(errno) => return Err(errno).on("poll", "container"),
         }
@@ -224,6 +224,10 @@ impl Monitor {
             // From the back, so that removing one leaves the numbers of the rest.
             .rev()
             .collect())
+    }
+
+    fn is_alone(&self) -> bool {
+        self.connections.is_empty() && self.attached.is_empty()
     }
 
     fn accept(&mut self) {
@@ -312,6 +316,17 @@ impl Monitor {
     fn start_failed(&mut self) {
         self.streams = Streams::default();
         self.attached.clear();
+        // A killed worker may have left the process behind, and the word that it runs.
+        let _ = libcontainer::cgroup::kill(&self.id);
+        if let Some(mut state) = State::read(&self.run).filter(|s| s.status == Status::Running) {
+            if let Some(pidfd) = state.process.as_ref().and_then(|process| process.open()) {
+                let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+            }
+            state.status = Status::Exited;
+            state.exit_code = NEVER_STARTED;
+            state.process = None;
+            let _ = state.write(&self.run);
+        }
         if let Err(error) = self.work.release() {
             base::log::warn(error.message());
         }
