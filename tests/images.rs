@@ -16,280 +16,94 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{Done, World, binary, feed};
 
-/// A layer in the making.
-struct Layer(tar::Builder<Vec<u8>>);
+/// The layers, lowest first. One line an entry: TYPE MODE OWNER TIME NAME [CONTENT, TARGET or
+/// DEVICE] [PAX RECORD…]. Types as ls shows them, h for hard links; a time of D is 1,600,000,000.
+const LAYERS: [&str; 4] = [
+    include_str!("nasty/layer-1"),
+    include_str!("nasty/layer-2"),
+    "",
+    include_str!("nasty/layer-4"),
+];
 
-/// What most entries do without.
-#[derive(Default)]
-struct More<'a> {
-    owner: (u64, u64),
-    time: u64,
-    link: &'a str,
-    device: (u32, u32),
-    pax: &'a [(&'a str, &'a [u8])],
+/// A line of a table without its abbreviations.
+fn whole(line: &str) -> String {
+    line.replacen(" D ", " 1600000000 ", 1)
+        .replace("DDD", &"d".repeat(200))
+        .replace("FFF", &"f".repeat(255))
+        .replace("TTT", &"t/".repeat(150))
 }
 
-impl Layer {
-    fn new() -> Layer {
-        Layer(tar::Builder::new(Vec::new()))
-    }
-
-    fn entry(mut self, kind: u8, name: &str, mode: u32, data: &[u8], more: &More<'_>) -> Layer {
-        let mut pax = more.pax.to_vec();
-        if name.len() > 100 || !name.is_ascii() {
-            pax.push(("path", name.as_bytes()));
+fn layer(table: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for line in table.lines().filter(|line| !line.is_empty()).map(whole) {
+        let words: Vec<&str> = line.splitn(5, ' ').collect();
+        let mut texts = words[4];
+        let (mut header, mut strings) = (tar::Header::new_gnu(), Vec::new());
+        while let Some(rest) = texts.strip_prefix('"') {
+            let end = rest.find('"').expect("quote") + 2;
+            strings.push(serde_json::from_str::<String>(&texts[..end]).expect("text"));
+            texts = texts[end..].trim_start();
         }
-        if more.link.len() > 100 || !more.link.is_ascii() {
-            pax.push(("linkpath", more.link.as_bytes()));
+        let number = |text: &str| text.parse::<u64>().expect("number");
+        let pair = |text: &str| text.split_once(':').map(|(a, b)| (number(a), number(b)));
+        let at = ["f", "h", "l", "c", "b", "d", "p"].iter().position(|kind| *kind == words[0]);
+        let kind = b'0' + at.expect("type") as u8;
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_mode(u32::from_str_radix(words[1], 8).expect("mode"));
+        let (uid, gid) = pair(words[2]).expect("owner");
+        header.set_uid(uid);
+        header.set_gid(gid);
+        header.set_mtime(number(words[3]));
+        if let Some((major, minor)) = pair(texts) {
+            header.set_device_major(major as u32).expect("major");
+            header.set_device_minor(minor as u32).expect("minor");
+        }
+        let name = strings.remove(0);
+        let content = if strings.is_empty() { String::new() } else { strings.remove(0) };
+        let link = if matches!(kind, b'1' | b'2') { content.as_str() } else { "" };
+        let data = match content.as_str() {
+            "BUSYBOX" => std::fs::read("/bin/busybox").expect("busybox-static is not installed"),
+            _ if link.is_empty() => content.clone().into_bytes(),
+            _ => Vec::new(),
+        };
+        header.set_size(data.len() as u64);
+        // Records are bytes: each character of the table is one.
+        let bytes = |text: &str| text.chars().map(|c| c as u8).collect::<Vec<u8>>();
+        let mut pax: Vec<(&str, Vec<u8>)> = strings
+            .iter()
+            .map(|text| text.split_once('=').expect("record"))
+            .map(|(key, value)| (key, bytes(value)))
+            .collect();
+        let fields = &mut header.as_old_mut();
+        for (key, text, field) in
+            [("path", name.as_str(), &mut fields.name), ("linkpath", link, &mut fields.linkname)]
+        {
+            let end = text.len().min(100);
+            field[..end].copy_from_slice(&text.as_bytes()[..end]);
+            if text.len() > 100 || !text.is_ascii() {
+                pax.push((key, text.as_bytes().to_vec()));
+            }
         }
         if !pax.is_empty() {
-            self.0.append_pax_extensions(pax.iter().copied()).expect("pax");
-        }
-        let mut header = tar::Header::new_gnu();
-        let (name_end, link_end) = (name.len().min(100), more.link.len().min(100));
-        header.as_old_mut().name[..name_end].copy_from_slice(&name.as_bytes()[..name_end]);
-        let link = &more.link.as_bytes()[..link_end];
-        header.as_old_mut().linkname[..link_end].copy_from_slice(link);
-        header.set_entry_type(tar::EntryType::new(kind));
-        header.set_mode(mode);
-        header.set_uid(more.owner.0);
-        header.set_gid(more.owner.1);
-        header.set_mtime(if more.time == 0 { 1_600_000_000 } else { more.time });
-        header.set_size(data.len() as u64);
-        if kind == b'3' || kind == b'4' {
-            header.set_device_major(more.device.0).expect("major");
-            header.set_device_minor(more.device.1).expect("minor");
+            tar.append_pax_extensions(pax.iter().map(|(key, value)| (*key, &value[..])))
+                .expect("pax");
         }
         header.set_cksum();
-        self.0.append(&header, data).expect("entry");
-        self
+        tar.append(&header, &data[..]).expect("entry");
     }
-
-    fn file(self, name: &str, data: &str) -> Layer {
-        self.entry(b'0', name, 0o644, data.as_bytes(), &More::default())
-    }
-
-    fn folder(self, name: &str, mode: u32) -> Layer {
-        self.entry(b'5', name, mode, b"", &More::default())
-    }
-
-    fn link(self, kind: u8, name: &str, link: &str) -> Layer {
-        self.entry(kind, name, 0o777, b"", &More { link, ..More::default() })
-    }
-
-    fn done(self) -> Vec<u8> {
-        self.0.into_inner().expect("layer")
-    }
-}
-
-fn long_name() -> String {
-    format!("long/{}/{}", "d".repeat(200), "f".repeat(255))
+    tar.into_inner().expect("layer")
 }
 
 fn layers() -> Vec<Vec<u8>> {
-    let busybox = std::fs::read("/bin/busybox").expect("busybox-static is not installed");
-    let none = More::default();
-    let owned = |uid, gid| More { owner: (uid, gid), ..More::default() };
-    let long = long_name();
-    let long_target = "t/".repeat(150);
-    let first = Layer::new()
-        .folder("bin/", 0o755)
-        .entry(b'0', "bin/busybox", 0o755, &busybox, &none)
-        .entry(b'5', "a/", 0o750, b"", &More { time: 1_000_000_001, ..owned(5, 6) })
-        .file("a/file", "one")
-        .link(b'1', "a/hard", "a/file")
-        .file("a/gone", "x")
-        .folder("a/gonedir", 0o755)
-        .file("a/gonedir/x", "x")
-        .folder("op/", 0o755)
-        .file("op/old", "old")
-        .folder("op/sub/", 0o755)
-        .file("op/sub/old", "old")
-        .file("f2f", "old")
-        .file("f2d", "old")
-        .file("f2l", "old")
-        .folder("d2d/", 0o700)
-        .file("d2d/kept", "kept")
-        .folder("d2f/", 0o755)
-        .file("d2f/x", "x")
-        .folder("d2l/", 0o755)
-        .file("d2l/x", "x")
-        .link(b'2', "l2l", "a")
-        .link(b'2', "l2f", "a/file")
-        .link(b'2', "l2d", "a")
-        .folder("back/", 0o755)
-        .file("back/old", "old")
-        .file("f3", "old")
-        .folder("d3/", 0o755)
-        .file("d3/old", "old")
-        .folder("op4/", 0o755)
-        .file("op4/old", "old")
-        .entry(b'5', "imp/", 0o711, b"", &owned(7, 8))
-        .entry(
-            b'0',
-            "x",
-            0o600,
-            b"attributes",
-            &More {
-                pax: &[("SCHILY.xattr.user.one", b"1\n=2"), ("SCHILY.xattr.user.two", b"\xff\x01")],
-                ..owned(9, 9)
-            },
-        )
-        .entry(b'0', "suid", 0o4755, b"s", &owned(1, 2))
-        .entry(b'0', "sgid", 0o2711, b"s", &owned(1, 2))
-        .folder("sgids/", 0o2775)
-        .folder("sticky/", 0o1777)
-        .folder("closed/", 0o000)
-        .entry(b'0', "closed/file", 0o000, b"hidden", &none)
-        .entry(b'6', "fifo", 0o622, b"", &none)
-        .entry(b'3', "null", 0o666, b"", &More { device: (1, 3), ..More::default() })
-        .entry(b'4', "loop", 0o660, b"", &More { device: (7, 300), ..owned(0, 6) })
-        .link(b'1', "null2", "null")
-        .link(b'2', "dangling", "/no/such/../thing")
-        .link(b'1', "symhard", "dangling")
-        .entry(b'2', "longlink", 0o777, b"", &More { link: &long_target, ..More::default() })
-        .folder("long/", 0o755)
-        .folder(&long[..206], 0o755)
-        .file(&long, "long")
-        .link(b'1', "toolong", &long)
-        .folder("ü/", 0o755)
-        .file("ü/名前 🐚", "utf-8")
-        .file("new\nline", "n")
-        .file(" sp\\ace*", "s")
-        .entry(
-            b'0',
-            "nano",
-            0o644,
-            b"n",
-            &More { pax: &[("mtime", b"1700000000.123456789")], ..none },
-        )
-        .entry(b'0', "past", 0o644, b"p", &More { pax: &[("mtime", b"-7.25")], ..none })
-        .entry(b'0', "future", 0o644, b"f", &More { time: 5_000_000_000, ..none })
-        .entry(b'0', "big-gnu", 0o644, b"b", &owned(3_000_000, 4_000_000_000))
-        .entry(
-            b'0',
-            "big-pax",
-            0o644,
-            b"b",
-            &More { pax: &[("uid", b"3000001"), ("gid", b"2097153")], ..none },
-        )
-        .file("empty", "")
-        .done();
-    let second = Layer::new()
-        .entry(b'5', "a", 0o700, b"", &More { time: 2_000_000_000, ..owned(50, 60) })
-        .file("a/.wh.gone", "")
-        .file("a/.wh.gonedir", "")
-        .folder("op/", 0o711)
-        .file("op/.wh..wh..opq", "")
-        .file("op/new", "new")
-        .file("f2f", "newer")
-        .folder("f2d/", 0o755)
-        .file("f2d/y", "y")
-        .link(b'2', "f2l", "a")
-        .folder("d2d/", 0o750)
-        .file("d2d/more", "more")
-        .file("d2f", "new")
-        .link(b'2', "d2l", "/a")
-        .link(b'2', "l2l", "b")
-        .file("l2f", "new")
-        .folder("l2d/", 0o755)
-        .file("l2d/z", "z")
-        .link(b'1', "x-lower", "x")
-        .file(".wh.nothing", "")
-        .file(".wh.back", "")
-        .file(".what", "no whiteout")
-        .done();
-    let empty = Layer::new().done();
-    let fourth = Layer::new()
-        .file("a/gone", "again")
-        .folder("back/", 0o755)
-        .file("back/new", "new")
-        .file("f3", "new")
-        .file(".wh.f3", "")
-        .file(".wh.d3", "")
-        .folder("d3/", 0o755)
-        .file("d3/new", "new")
-        .folder("op4/", 0o755)
-        .file("op4/new", "new")
-        .file("op4/.wh..wh..opq", "")
-        .file("imp/deep/file", "deep")
-        .done();
-    vec![first, second, empty, fourth]
+    LAYERS.map(layer).to_vec()
 }
 
-/// One line a path: TYPE MODE OWNER TIME PATH CONTENT; D is the time of entries that name none.
+/// One line a path: TYPE MODE OWNER TIME PATH CONTENT, and `is` for one more name
+/// of the same file.
+const TREE: &str = include_str!("nasty/tree");
+
 fn expected() -> Vec<String> {
-    let table = r#"
-f 644 0:0 D " sp\\ace*" "s"
-f 644 0:0 D ".what" "no whiteout"
-d 700 50:60 2000000000 "a"
-f 644 0:0 D "a/file" "one"
-f 644 0:0 D "a/gone" "again"
-f 644 0:0 D "a/hard" is "a/file"
-d 755 0:0 D "back"
-f 644 0:0 D "back/new" "new"
-f 644 3000000:4000000000 D "big-gnu" "b"
-f 644 3000001:2097153 D "big-pax" "b"
-d 755 0:0 D "bin"
-f 755 0:0 D "bin/busybox" BUSYBOX
-d 0 0:0 D "closed"
-f 0 0:0 D "closed/file" "hidden"
-d 750 0:0 D "d2d"
-f 644 0:0 D "d2d/kept" "kept"
-f 644 0:0 D "d2d/more" "more"
-f 644 0:0 D "d2f" "new"
-l 777 0:0 D "d2l" "/a"
-d 755 0:0 D "d3"
-f 644 0:0 D "d3/new" "new"
-l 777 0:0 D "dangling" "/no/such/../thing"
-f 644 0:0 D "empty" ""
-d 755 0:0 D "f2d"
-f 644 0:0 D "f2d/y" "y"
-f 644 0:0 D "f2f" "newer"
-l 777 0:0 D "f2l" "a"
-f 644 0:0 D "f3" "new"
-p 622 0:0 D "fifo"
-f 644 0:0 5000000000 "future" "f"
-d 711 7:8 D "imp"
-d 755 0:0 0 "imp/deep"
-f 644 0:0 D "imp/deep/file" "deep"
-d 755 0:0 D "l2d"
-f 644 0:0 D "l2d/z" "z"
-f 644 0:0 D "l2f" "new"
-l 777 0:0 D "l2l" "b"
-d 755 0:0 D "long"
-d 755 0:0 D "long/D"
-f 644 0:0 D "long/D/F" "long"
-l 777 0:0 D "longlink" "T"
-b 660 0:6 D "loop" 7:300
-f 644 0:0 1700000000.123456789 "nano" "n"
-f 644 0:0 D "new\nline" "n"
-c 666 0:0 D "null" 1:3
-c 666 0:0 D "null2" is "null"
-d 711 0:0 D "op"
-f 644 0:0 D "op/new" "new"
-d 755 0:0 D "op4"
-f 644 0:0 D "op4/new" "new"
-f 644 0:0 -8.750000000 "past" "p"
-f 2711 1:2 D "sgid" "s"
-d 2775 0:0 D "sgids"
-d 1777 0:0 D "sticky"
-f 4755 1:2 D "suid" "s"
-l 777 0:0 D "symhard" is "dangling"
-f 644 0:0 D "toolong" is "long/D/F"
-f 600 9:9 D "x" "attributes" user.one="1\n=2" user.two="\xff\x01"
-f 600 9:9 D "x-lower" is "x"
-d 755 0:0 D "ü"
-f 644 0:0 D "ü/名前 🐚" "utf-8"
-"#;
-    let (d, f, t) = ("d".repeat(200), "f".repeat(255), "t/".repeat(150));
-    let line = |line: &str| {
-        line.replacen(" D ", " 1600000000 ", 1)
-            .replace("long/D/F", &format!("long/{d}/{f}"))
-            .replace("long/D", &format!("long/{d}"))
-            .replace("\"T\"", &format!("{t:?}"))
-    };
-    table.lines().filter(|line| !line.is_empty()).map(line).collect()
+    TREE.lines().filter(|line| !line.is_empty()).map(whole).collect()
 }
 
 /// A tree in the form of the table, without what coracle itself puts into a container's root.
@@ -435,11 +249,14 @@ fn docker(layers: &[Vec<u8>]) -> Files {
 }
 
 fn archive(files: &Files) -> Vec<u8> {
-    let mut out = Layer::new();
+    let mut tar = tar::Builder::new(Vec::new());
     for (name, data) in files {
-        out = out.entry(b'0', name, 0o644, data, &More::default());
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(data.len() as u64);
+        tar.append_data(&mut header, name, &data[..]).expect("entry");
     }
-    out.done()
+    tar.into_inner().expect("archive")
 }
 
 fn imgstore(world: &World, driver: &str, words: &[&str]) -> Done {
