@@ -126,7 +126,9 @@ impl Monitor {
     /// caller's descriptors that can be read.
     pub(crate) fn turn(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<usize>> {
         let mut ready_extras = Vec::new();
+        let mut asked = false;
         for (source, flags) in self.wait(extras)? {
+            asked |= matches!(source, Source::Listener | Source::Connection(_));
             match source {
                 Source::Extra(number) => ready_extras.push(number),
                 Source::Listener => self.accept(),
@@ -140,7 +142,9 @@ impl Monitor {
             }
         }
         self.pass_input();
-        if self.ending.is_some() && self.streams.are_drained() {
+        // Not before everybody who asked until now has been heard: a wait that came in together with
+        // the end is told of it.
+        if self.ending.is_some() && self.streams.are_drained() && !asked {
             self.end();
         }
         if self.over {
