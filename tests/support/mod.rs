@@ -135,14 +135,25 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        // The executable's read-only bind, which outlives commands on purpose.
+        // The executable's read-only bind, which outlives commands on purpose. A process on its way
+        // out may still hold it.
         if let Ok(entries) = std::fs::read_dir(self.run_folder().join("exe")) {
             for entry in entries.flatten() {
-                let _ = Command::new("umount").arg(entry.path().join("coracle")).status();
+                let bind = entry.path().join("coracle");
+                self.until("the executable's bind is free", || {
+                    let done = Command::new("umount").arg(&bind).output().expect("umount");
+                    done.status.success() || !is_mount(&bind)
+                });
             }
         }
         std::fs::remove_dir_all(&self.folder).expect("remove the test's folder");
     }
+}
+
+fn is_mount(path: &Path) -> bool {
+    let path = path.to_string_lossy();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(&path))
 }
 
 /// Runs a command with this input.

@@ -114,10 +114,18 @@ impl Engine {
 
     /// A connection to the container's monitor, which is made when there is none.
     pub(crate) fn control(&self, container: &Container) -> Result<Control> {
-        match Control::connect(&container.run) {
-            Err(error) if error.kind() == Kind::NotFound => (),
-            result => return result,
+        let mut found = Control::connect(&container.run);
+        // The first one that is made may have only the end of a killed one to write down.
+        for _ in 0..3 {
+            match found {
+                Err(error) if error.kind() == Kind::NotFound => found = self.new_control(container),
+                found => return found,
+            }
         }
+        found
+    }
+
+    fn new_control(&self, container: &Container) -> Result<Control> {
         create_dir_all(&container.run)?;
         let lock = Lock::exclusive(&container.run)?;
         match Control::connect(&container.run) {

@@ -111,7 +111,11 @@ impl Monitor {
                     }
                     monitor.container = Some(Running { pidfd, terminal: None });
                 }
-                None => monitor.ending = Some(lost(state)),
+                // Its end was seen by nobody: that is written down, and a new start may follow.
+                None => {
+                    monitor.write_end(lost(state));
+                    monitor.over = !run.exists();
+                }
             }
         }
         Ok(monitor)
@@ -126,7 +130,9 @@ impl Monitor {
     /// caller's descriptors that can be read.
     pub(crate) fn turn(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<usize>> {
         let mut ready_extras = Vec::new();
+        let mut asked = false;
         for (source, flags) in self.wait(extras)? {
+            asked |= matches!(source, Source::Listener | Source::Connection(_));
             match source {
                 Source::Extra(number) => ready_extras.push(number),
                 Source::Listener => self.accept(),
@@ -140,7 +146,9 @@ impl Monitor {
             }
         }
         self.pass_input();
-        if self.ending.is_some() && self.streams.are_drained() {
+        // Not before everybody who asked until now has been heard: a wait that came in together with
+        // the end is told of it.
+        if self.ending.is_some() && self.streams.are_drained() && !asked {
             self.end();
         }
         if self.over {
@@ -483,11 +491,19 @@ impl Monitor {
 
     /// The container is gone and its output is read: tell everybody.
     fn end(&mut self) {
-        let Some(mut state) = self.ending.take() else { return };
+        let Some(state) = self.ending.take() else { return };
         self.streams = Streams::default();
         if let Some(log) = &mut self.log {
             log.finish();
         }
+        let exit_code = state.exit_code;
+        self.write_end(state);
+        self.tell_waiters(exit_code);
+        self.over = true;
+    }
+
+    /// Writes down how it ended, and has what it leaves behind put away.
+    fn write_end(&mut self, mut state: State) {
         state.status = Status::Exited;
         state.process = None;
         state.finished = Some(base::text::time::now());
@@ -498,9 +514,6 @@ impl Monitor {
         if let Err(error) = self.work.release() {
             base::log::warn(error.message());
         }
-        self.tell_waiters(state.exit_code);
-        self.connections.clear();
-        self.over = true;
     }
 }
 
