@@ -34,9 +34,12 @@ pub enum Kind {
     Unsupported,
 }
 
-/// An error: a kind and one line.
+/// An error: a kind and one line. It is one word, so that every `Result` is small to hand on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Text>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Text {
     kind: Kind,
     message: String,
 }
@@ -45,7 +48,14 @@ impl Error {
     /// An error of this kind with this text.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self::of(kind, message.into())
+    }
+
+    /// Out of line: it is in every path that fails.
+    #[cold]
+    #[inline(never)]
+    fn of(kind: Kind, message: String) -> Self {
+        Self(Box::new(Text { kind, message }))
     }
 
     /// An error nobody branches on.
@@ -101,7 +111,7 @@ impl Error {
         }
         message.push_str(": ");
         message.push_str(&reason(cause));
-        Self { kind, message }
+        Self::of(kind, message)
     }
 
     /// The same error with `what: ` before its text.
@@ -109,28 +119,28 @@ impl Error {
     pub fn context(mut self, what: impl fmt::Display) -> Self {
         let mut text = what.to_string();
         text.push_str(": ");
-        text.push_str(&self.message);
-        self.message = text;
+        text.push_str(&self.0.message);
+        self.0.message = text;
         self
     }
 
     /// The same text under another kind.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
+        self.0.kind = kind;
         self
     }
 
     /// What callers branch on.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 
     /// The line.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 }
 
@@ -146,7 +156,7 @@ pub fn reason(cause: &io::Error) -> String {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod flags;
 pub mod folders;
 pub mod json;
 pub mod log;
+pub mod map;
 pub mod text;
 
 pub use error::{Error, Kind, OnError, Result};

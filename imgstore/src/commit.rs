@@ -12,10 +12,10 @@ use crate::store::{Store, Work};
 use base::digest::Digest;
 use base::files::{self, Lock, open_folder};
 use base::json;
+use base::map::Map;
 use base::{Error, OnError, Result};
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, RenameFlags, fsync, mkdir, openat, rename};
 use rustix::io::Errno;
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -100,10 +100,10 @@ impl Store {
         }
         sync_all(&work.path)?;
         let _store = Lock::shared(&self.root)?;
-        let mut moved = BTreeSet::new();
+        let mut moved = Map::new();
         for layer in layers.iter().filter(|layer| layer.lock.is_none()) {
             // A layer may have several places in one load.
-            if moved.insert(&layer.name) {
+            if moved.insert(&layer.name, ()).is_none() {
                 place(&layer.folder, &self.folder("layers").join(&layer.name))?;
             }
         }
@@ -174,10 +174,10 @@ impl Store {
 /// The folders that make the tree: below one that hides everything there is nothing to see, and of
 /// one that comes twice the upper shows all (overlay refuses a folder twice).
 fn visible(layers: &[Staged], image: &[usize]) -> Vec<String> {
-    let mut seen = BTreeSet::new();
+    let mut seen = Map::new();
     let mut names = Vec::new();
     for &at in image.iter().rev() {
-        if seen.insert(&layers[at].name) {
+        if seen.insert(&layers[at].name, ()).is_none() {
             names.push(layers[at].name.clone());
         }
         if layers[at].record.opaque {

@@ -11,10 +11,10 @@ use crate::reference::Reference;
 use crate::store::Store;
 use base::digest::Digest;
 use base::files::{self, Lock, Sync};
+use base::map::Map;
 use base::text::{id, time};
 use base::{Error, Kind, OnError, Result, json, log};
 use rustix::fs::{Mode, OFlags};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -173,14 +173,14 @@ impl Store {
         files::read_capped(&self.folder("images").join(id.hex()).join("config"), 4 << 20)
     }
 
-    fn names(&self) -> Result<BTreeMap<Digest, Vec<String>>> {
-        let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+    fn names(&self) -> Result<Map<Digest, Vec<String>>> {
+        let mut names: Map<Digest, Vec<String>> = Map::new();
         for file in list_names(&self.folder("names"))? {
             let Some(name) = Reference::from_file_name(&file) else {
                 continue;
             };
             if let Ok(Some(id)) = self.name_file(&file) {
-                names.entry(id).or_default().push(name.familiar());
+                names.get_or_default(id).push(name.familiar());
             }
         }
         Ok(names)
@@ -344,9 +344,9 @@ impl Store {
     /// Removes those of these layers that no image uses, the topmost first.
     fn drop_layers(&self, layers: &[String], removed: &mut Vec<Removed>) -> Result<()> {
         let records = self.records()?;
-        let used: BTreeSet<&String> = records.iter().flat_map(|record| &record.layers).collect();
+        let used = |name| records.iter().any(|record| record.layers.contains(name));
         let mut first = Ok(());
-        for name in layers.iter().rev().filter(|name| !used.contains(name)) {
+        for name in layers.iter().rev().filter(|name| !used(name)) {
             let folder = self.folder("layers").join(name);
             // Somebody is just about to use it again.
             let Ok(Some(_alone)) = Lock::try_exclusive(&folder) else {

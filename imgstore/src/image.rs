@@ -3,7 +3,7 @@
 use base::digest::{Digest, Sha256};
 use base::json::{Empty, Raw, Rest};
 use base::json_object;
-use std::collections::BTreeMap;
+use base::map::Map;
 use std::path::PathBuf;
 
 json_object! {
@@ -13,7 +13,7 @@ json_object! {
         /// `USER` or `UID[:GID]`.
         "User" ? => pub user: String,
         /// Ports as `80/tcp`.
-        "ExposedPorts" ? => pub exposed_ports: BTreeMap<String, Empty>,
+        "ExposedPorts" ? => pub exposed_ports: Map<String, Empty>,
         /// `NAME=VALUE`.
         "Env" ? => pub env: Vec<String>,
         /// Before the command.
@@ -21,11 +21,11 @@ json_object! {
         /// The command.
         "Cmd" ? => pub cmd: Option<Vec<String>>,
         /// Folders that get a volume.
-        "Volumes" ? => pub volumes: BTreeMap<String, Empty>,
+        "Volumes" ? => pub volumes: Map<String, Empty>,
         /// Where the command starts.
         "WorkingDir" ? => pub working_dir: String,
         /// Free text by name.
-        "Labels" ? => pub labels: BTreeMap<String, String>,
+        "Labels" ? => pub labels: Map<String, String>,
         /// The signal of `stop`.
         "StopSignal" ? => pub stop_signal: String,
         /// How long `stop` waits.
@@ -141,7 +141,7 @@ pub struct ImageSummary {
     /// Bytes of all files of all layers.
     pub size: u64,
     /// Free text by name.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Map<String, String>,
 }
 
 /// The chain id of a layer: the digest of everything up to it.

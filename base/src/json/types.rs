@@ -2,7 +2,7 @@
 
 use super::{FromJson, Reader, ToJson, Writer, bad};
 use crate::Result;
-use std::collections::BTreeMap;
+use crate::map::Map;
 
 macro_rules! integers {
     ($($ty:ty)*) => {$(
@@ -141,7 +141,7 @@ impl<T: ToJson> ToJson for Vec<T> {
     }
 }
 
-impl<T: FromJson> FromJson for BTreeMap<String, T> {
+impl<T: FromJson> FromJson for Map<String, T> {
     fn from_json(r: &mut Reader<'_>) -> Result<Self> {
         let mut map = Self::new();
         if !r.null() {
@@ -157,10 +157,10 @@ impl<T: FromJson> FromJson for BTreeMap<String, T> {
     }
 }
 
-impl<T: ToJson> ToJson for BTreeMap<String, T> {
+impl<T: ToJson> ToJson for Map<String, T> {
     fn to_json(&self, w: &mut Writer) {
         w.begin_object();
-        for (name, value) in self {
+        for (name, value) in self.iter() {
             w.member(name);
             value.to_json(w);
         }

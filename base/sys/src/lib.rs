@@ -20,5 +20,7 @@ pub mod resolve;
 pub mod signal;
 pub mod spawn;
 mod syscall;
+#[cfg(target_env = "musl")]
+mod thread_name;
 
 pub use rustix::io::Errno;

@@ -5,8 +5,8 @@
 use crate::image::architecture;
 use base::digest::Digest;
 use base::json_object;
+use base::map::Map;
 use base::{Error, Result, json};
-use std::collections::BTreeMap;
 
 json_object! {
     /// For which machine.
@@ -26,7 +26,7 @@ json_object! {
         "digest" => pub(crate) digest: Digest,
         "size" => pub(crate) size: u64,
         "platform" ? => pub(crate) platform: Option<Platform>,
-        "annotations" ? => pub(crate) annotations: BTreeMap<String, String>,
+        "annotations" ? => pub(crate) annotations: Map<String, String>,
     }
 }
 

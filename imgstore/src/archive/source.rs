@@ -12,8 +12,8 @@ use crate::layer::header::{self, Kind};
 use crate::layer::path::{clean, shown, split};
 use crate::layer::{self, Style, Unpacked};
 use base::files::read_capped;
+use base::map::Map;
 use base::{Error, Kind as ErrorKind, OnError, Result};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -36,12 +36,12 @@ pub(crate) enum Source {
     Folder(PathBuf),
     Tar {
         file: File,
-        index: BTreeMap<Vec<u8>, Place>,
+        index: Map<Vec<u8>, Place>,
     },
     Stream {
-        documents: BTreeMap<Vec<u8>, Vec<u8>>,
-        layers: BTreeMap<Vec<u8>, Unpacked>,
-        links: BTreeMap<Vec<u8>, Vec<u8>>,
+        documents: Map<Vec<u8>, Vec<u8>>,
+        layers: Map<Vec<u8>, Unpacked>,
+        links: Map<Vec<u8>, Vec<u8>>,
     },
 }
 
@@ -62,7 +62,7 @@ fn link_target(path: &[u8], link: &[u8]) -> Option<Vec<u8>> {
 impl Source {
     /// An archive in a file, if it is a plain tar.
     pub(crate) fn tar(file: File) -> Result<Self> {
-        let mut index = BTreeMap::new();
+        let mut index = Map::new();
         let mut outer = Outer::new(Input::File(&file));
         while let Some(entry) = outer.next()? {
             let path = clean(&entry.path)?;
@@ -93,8 +93,7 @@ impl Source {
         style: Style,
         progress: &mut dyn FnMut(&str, u64),
     ) -> Result<Self> {
-        let (mut documents, mut layers, mut links) =
-            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut documents, mut layers, mut links) = (Map::new(), Map::new(), Map::new());
         let mut room = DOCUMENTS_CAP;
         let mut outer = Outer::new(Input::Stream(input));
         while let Some(entry) = outer.next()? {
@@ -211,7 +210,7 @@ impl Source {
     }
 }
 
-fn place(index: &BTreeMap<Vec<u8>, Place>, name: &[u8]) -> Result<Option<(u64, u64)>> {
+fn place(index: &Map<Vec<u8>, Place>, name: &[u8]) -> Result<Option<(u64, u64)>> {
     let mut name = clean(name)?;
     // A link leads to a file; a link to a link is nobody's archive.
     for _ in 0..2 {

@@ -9,12 +9,12 @@ use super::path::{shown, split};
 use super::walker::open_folder_at;
 use super::whiteout::{self, Marks};
 use base::files::remove_tree_at;
+use base::map::Map;
 use base::{OnError, Result};
 use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, Stat, fchmod, futimens, linkat, mkdirat, statat,
 };
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(crate) struct Merge<'a> {
     marks: Marks,
     keep_owners: bool,
     /// First name of each file of the layer that has several.
-    links: BTreeMap<u64, Vec<u8>>,
+    links: Map<u64, Vec<u8>>,
     path: Vec<u8>,
     /// Nothing was there before: nothing needs to be replaced.
     empty: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Merge<'a> {
 impl<'a> Merge<'a> {
     /// Over this folder, which must be empty.
     pub(crate) fn new(root: BorrowedFd<'a>, marks: Marks, keep_owners: bool) -> Self {
-        Self { root, marks, keep_owners, links: BTreeMap::new(), path: Vec::new(), empty: true }
+        Self { root, marks, keep_owners, links: Map::new(), path: Vec::new(), empty: true }
     }
 
     /// Lays the next layer over the tree.

@@ -7,10 +7,10 @@
 use crate::env_file::{self, Lookup};
 use base::flags::Matches;
 use base::json::Empty;
+use base::map::Map;
 use base::{Error, Result, text::size};
 use base_http::api::host_config::LogConfig;
 use base_http::api::{ContainerConfig, CreateRequest, HostConfig};
-use std::collections::BTreeMap;
 
 /// What the command knows beside its flags.
 pub(crate) struct Around<'a> {
@@ -90,8 +90,8 @@ fn environment(matches: &Matches, lookup: Lookup<'_>) -> Result<Option<Vec<Strin
     Ok((!out.is_empty()).then_some(out))
 }
 
-fn labels(matches: &Matches) -> Option<BTreeMap<String, String>> {
-    let labels: BTreeMap<_, _> = matches.list("label").map(pair).collect();
+fn labels(matches: &Matches) -> Option<Map<String, String>> {
+    let labels: Map<_, _> = matches.list("label").map(pair).collect();
     (!labels.is_empty()).then_some(labels)
 }
 
@@ -99,7 +99,7 @@ fn labels(matches: &Matches) -> Option<BTreeMap<String, String>> {
 /// may be, the server decides; here only the colons count, as in docker's client.
 fn volumes(matches: &Matches, folder: &str, request: &mut CreateRequest) -> Result<()> {
     let mut binds = Vec::new();
-    let mut volumes = BTreeMap::new();
+    let mut volumes = Map::new();
     for text in matches.list("volume") {
         let source = text.split(':').next().unwrap_or(text);
         match text.split(':').count() {
@@ -154,7 +154,7 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
 }
 
 fn log(matches: &Matches, around: &Around<'_>) -> Result<LogConfig> {
-    let config: BTreeMap<_, _> = matches.list("log-opt").map(pair).collect();
+    let config: Map<_, _> = matches.list("log-opt").map(pair).collect();
     let kind = match matches.text("log-driver") {
         Some(driver) => driver,
         None if around.quiet_log && config.is_empty() => "none",

@@ -4,7 +4,7 @@ use super::host_config::HostConfig;
 use base::error::Result;
 use base::json::{self, Empty, Raw};
 use base::json_object;
-use std::collections::BTreeMap;
+use base::map::Map;
 
 json_object! {
     /// What runs in a container, and how; also the configuration of an image.
@@ -23,7 +23,7 @@ json_object! {
         /// to stderr.
         "AttachStderr" => pub attach_stderr: bool,
         /// port/protocol.
-        "ExposedPorts" ? => pub exposed_ports: BTreeMap<String, Empty>,
+        "ExposedPorts" ? => pub exposed_ports: Map<String, Empty>,
         /// It gets a terminal.
         "Tty" => pub tty: bool,
         /// It gets a stdin.
@@ -37,13 +37,13 @@ json_object! {
         /// The image as the user named it.
         "Image" => pub image: String,
         /// Folders that become volumes.
-        "Volumes" => pub volumes: Option<BTreeMap<String, Empty>>,
+        "Volumes" => pub volumes: Option<Map<String, Empty>>,
         /// Where the command starts.
         "WorkingDir" => pub working_dir: String,
         /// The entry point; one empty word takes the image's away.
         "Entrypoint" => pub entrypoint: Option<Vec<String>>,
         /// Labels.
-        "Labels" => pub labels: Option<BTreeMap<String, String>>,
+        "Labels" => pub labels: Option<Map<String, String>>,
         /// The signal of `stop`.
         "StopSignal" ? => pub stop_signal: String,
         /// Seconds between that signal and SIGKILL.
@@ -252,7 +252,7 @@ json_object! {
         /// Bytes of its whole tree, when asked for.
         "SizeRootFs" ? => pub size_root_fs: i64,
         /// Labels.
-        "Labels" => pub labels: BTreeMap<String, String>,
+        "Labels" => pub labels: Map<String, String>,
         /// created, running, exited, ...
         "State" => pub state: String,
         /// The same in words: Up 2 hours, Exited (0) 3 minutes ago.

@@ -5,7 +5,7 @@
 
 use base::json::Rest;
 use base::json_object;
-use std::collections::BTreeMap;
+use base::map::Map;
 
 json_object! {
     /// Where a container's output goes.
@@ -14,7 +14,7 @@ json_object! {
         /// json-file, none, ...; empty for the server's default.
         "Type" => pub kind: String,
         /// The driver's options.
-        "Config" => pub config: BTreeMap<String, String>,
+        "Config" => pub config: Map<String, String>,
     }
 }
 
@@ -68,7 +68,7 @@ json_object! {
         /// Processes; 0 and -1 for no limit.
         "PidsLimit" => pub pids_limit: Option<i64>,
         /// Mounted tmpfs by target, with options.
-        "Tmpfs" ? => pub tmpfs: BTreeMap<String, String>,
+        "Tmpfs" ? => pub tmpfs: Map<String, String>,
         /// Everything else, as it came.
         ..pub rest: Rest,
     }

@@ -2,7 +2,7 @@
 
 use super::container::ContainerConfig;
 use base::json_object;
-use std::collections::BTreeMap;
+use base::map::Map;
 
 json_object! {
     /// One row of `GET /images/json`.
@@ -25,7 +25,7 @@ json_object! {
         /// The same as `Size`, for old clients.
         "VirtualSize" ? => pub virtual_size: i64,
         /// Labels of its configuration.
-        "Labels" => pub labels: BTreeMap<String, String>,
+        "Labels" => pub labels: Map<String, String>,
         /// Containers made from it; -1 when not counted.
         "Containers" => pub containers: i64,
     }
@@ -47,7 +47,7 @@ json_object! {
     #[derive(Clone, Debug, Default, PartialEq)]
     pub struct GraphDriverData {
         /// Folders by name.
-        "Data" => pub data: BTreeMap<String, String>,
+        "Data" => pub data: Map<String, String>,
         /// The driver's name.
         "Name" => pub name: String,
     }

@@ -2,7 +2,7 @@
 
 use base::json::Raw;
 use base::json_object;
-use std::collections::BTreeMap;
+use base::map::Map;
 
 json_object! {
     /// One of the programs that the server is made of.
@@ -13,7 +13,7 @@ json_object! {
         /// Its version.
         "Version" => pub version: String,
         /// More about it.
-        "Details" ? => pub details: BTreeMap<String, String>,
+        "Details" ? => pub details: Map<String, String>,
     }
 }
 

@@ -4,10 +4,10 @@ use super::Failure;
 use super::ps::short;
 use crate::session::Session;
 use base::flags::{Command, Flag, Matches, Operands};
+use base::map::Map;
 use base::text::{size, table::Table, time};
 use base_http::api::ImageSummary;
 use base_http::{Method, Payload};
-use std::collections::BTreeMap;
 
 pub(super) static COMMAND: Command = Command {
     name: "images",
@@ -27,8 +27,8 @@ pub(super) static COMMAND: Command = Command {
 pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
     let target = session.target("/images/json", "", "")?.with_flag("all", matches.on("all"));
     let filter = matches.operands.first().map(|name| {
-        let names = BTreeMap::from([(name.clone(), true)]);
-        base::json::to_string(&BTreeMap::from([(String::from("reference"), names)]))
+        let names = Map::from([(name.clone(), true)]);
+        base::json::to_string(&Map::from([(String::from("reference"), names)]))
     });
     let target = target.with_some("filters", filter.as_deref());
     let found: Vec<ImageSummary> = session.json(Method::Get, &target, Payload::None)?;
