@@ -1,5 +1,5 @@
-//! Nasty layers, and the tree that they make: the table below was computed by hand from the OCI
-//! image specification, and every way to that tree must give exactly it.
+//! Nasty layers, and the tree that they make: `nasty/tree` was computed by hand from the OCI image
+//! specification, and every way to that tree must give exactly it.
 
 #![allow(clippy::expect_used)]
 
