@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// A program: its words are its own name and its arguments.
 pub(crate) type Applet = fn(Vec<OsString>) -> ExitCode;
 
-const APPLETS: [(&str, Applet); 3] = [
+const APPLETS: [(&str, Applet); 4] = [
     ("coracle-job", engine::worker_main),
     ("coracle-monitor", engine::monitor_main),
     ("hello", crate::hello::main),
