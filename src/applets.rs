@@ -6,10 +6,12 @@ use std::process::ExitCode;
 /// A program: its words are its own name and its arguments.
 pub(crate) type Applet = fn(Vec<OsString>) -> ExitCode;
 
-const APPLETS: [(&str, Applet); 3] = [
+const APPLETS: &[(&str, Applet)] = &[
     ("coracle-job", engine::worker_main),
     ("coracle-monitor", engine::monitor_main),
     ("hello", crate::hello::main),
+    #[cfg(feature = "tools")]
+    ("imgstore", |words| imgstore::main(words.into_iter().skip(1).collect())),
 ];
 
 /// The program of this name; None for the client.

@@ -173,6 +173,56 @@ fn a_killed_monitor_does_not_kill_its_container() {
 }
 
 #[test]
+fn a_container_whose_end_nobody_saw_starts_again() {
+    let world = World::new();
+    world.ok(&["run", "-d", "--net", "none", "--name", "unseen", "bb", "sleep", "0.3"]);
+    let own = world.folder.to_string_lossy().into_owned();
+    let monitors = support::processes(&own);
+    kill_9(monitors[0].split(' ').next().expect("pid"));
+    let pid = pid_of(&world, "unseen");
+    world.until("the container's end", || pid == 0 || !is_alive(pid));
+    assert!(world.ok(&["ps", "-a"]).contains("Exited (255)"));
+    assert_eq!(world.ok(&["start", "unseen"]), "unseen");
+    assert_eq!(world.ok(&["wait", "unseen"]), "0");
+    world.ok(&["rm", "unseen"]);
+    world.finish();
+}
+
+#[test]
+fn killed_workers_leave_nothing() {
+    let world = World::new();
+    let own = world.folder.to_string_lossy().into_owned();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let killed = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            let mut killed = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let found = support::processes(&own);
+                for worker in found.iter().filter(|words| words.contains("coracle-job")).take(1) {
+                    let pid = worker.split(' ').next().expect("pid");
+                    let kill = std::process::Command::new("kill").args(["-9", pid]).output();
+                    killed += u32::from(kill.is_ok_and(|output| output.status.success()));
+                }
+                std::thread::sleep(std::time::Duration::from_millis(7));
+            }
+            killed
+        });
+        for _ in 0..30 {
+            // Either may fail, with one line; neither may leave anything.
+            world.coracle(&["run", "-d", "--net", "none", "--name", "prey", "bb", "sleep", "60"]);
+            world.coracle(&["rm", "-f", "prey"]);
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        killer.join().expect("killer")
+    });
+    assert!(killed > 3, "the test killed only {killed} workers");
+    world.coracle(&["rm", "-f", "prey"]);
+    // What a killed removal has left goes with the next look at everything.
+    world.ok(&["ps", "-a"]);
+    world.finish();
+}
+
+#[test]
 fn a_terminal_is_one() {
     let world = World::new();
     let coracle = support::binary().display().to_string();
@@ -190,8 +240,9 @@ fn a_terminal_is_one() {
     shell.send("\x03").expect("# ").send("echo after $?\n").expect("after 130").expect("# ");
     shell.send("sleep 30\n").expect("sleep 30\r\n");
     std::thread::sleep(std::time::Duration::from_millis(200));
-    shell.send("\x1a").expect("Stopped").expect("# ").send("kill -9 %1; wait\n").expect("Killed");
-    shell.expect("# ").send("exit 3\n");
+    shell.send("\x1a").expect("Stopped").expect("# ").send("fg\n").expect("sleep 30\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    shell.send("\x03").expect("# ").send("exit 3\n");
     assert_eq!(shell.end(), 3);
     // Left with ctrl-p ctrl-q, it goes on.
     let line = format!("{coracle} run -it --net none --name left bb sh");

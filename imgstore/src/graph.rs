@@ -265,6 +265,8 @@ impl Store {
             let path = self.hold_folder(keep).join(&name);
             match rustix::fs::unlink(&path) {
                 Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                // A read-only file system says so of what is not there, too.
+                Err(rustix::io::Errno::ROFS) if !files::exists(&path) => {}
                 Err(e) => return Err(e).on_path("remove", &path),
             }
         }

@@ -15,9 +15,11 @@ mod image;
 mod layer;
 pub mod reference;
 mod store;
+mod tool;
 
 pub use archive::{ImportOptions, LoadEvent, Loaded};
 pub use graph::{Keep, Removed};
 pub use image::{Image, ImageConfig, ImageSummary, architecture};
 pub use layer::whiteout::Marks;
 pub use store::{Options, Store};
+pub use tool::main;

@@ -3,12 +3,13 @@
 //! argh reads the command line, after `--name=value` was split into two words. One line on standard
 //! error when something fails, and exit code 1; 2 when the command line is wrong.
 
+use crate::image::ImageConfig;
+use crate::{ImportOptions, LoadEvent, Options, Removed, Store};
 use argh::FromArgs;
 use base::folders::Folders;
 use base::text::table::Table;
 use base::text::{id, size, time};
 use base::{Error, OnError, Result, log};
-use imgstore::{ImageConfig, ImportOptions, LoadEvent, Options, Removed, Store};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
@@ -124,7 +125,7 @@ struct Checkout {
 }
 
 /// The tool, with its arguments without its name.
-pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
+pub fn main(args: Vec<OsString>) -> ExitCode {
     let mut words = Vec::with_capacity(args.len());
     for arg in args {
         match arg.into_string() {

@@ -55,7 +55,9 @@ impl World {
     pub fn empty() -> World {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("coracle-{}-{number}", std::process::id()));
+        // Process ids repeat in namespaces of their own; the time does not.
+        let now = std::time::UNIX_EPOCH.elapsed().expect("time").as_nanos();
+        let folder = std::env::temp_dir().join(format!("coracle-{now:x}-{number}"));
         std::fs::create_dir_all(&folder).expect("mkdir");
         let mut world = World { folder, before: Snapshot::default() };
         world.before = Snapshot::take(&world);
@@ -133,14 +135,25 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        // The executable's read-only bind, which outlives commands on purpose.
+        // The executable's read-only bind, which outlives commands on purpose. A process on its way
+        // out may still hold it.
         if let Ok(entries) = std::fs::read_dir(self.run_folder().join("exe")) {
             for entry in entries.flatten() {
-                let _ = Command::new("umount").arg(entry.path()).status();
+                let bind = entry.path().join("coracle");
+                self.until("the executable's bind is free", || {
+                    let done = Command::new("umount").arg(&bind).output().expect("umount");
+                    done.status.success() || !is_mount(&bind)
+                });
             }
         }
         std::fs::remove_dir_all(&self.folder).expect("remove the test's folder");
     }
+}
+
+fn is_mount(path: &Path) -> bool {
+    let path = path.to_string_lossy();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(&path))
 }
 
 /// Runs a command with this input.
@@ -183,7 +196,7 @@ pub fn busybox_tar() -> Vec<u8> {
     let busybox = std::fs::read("/bin/busybox").expect("busybox-static is not installed");
     add(EntryType::Regular, "bin/busybox", 0o755, &busybox, "");
     let applets = "sh ls cat id echo sleep true false ps mount grep wc head touch env pwd hostname \
-                   stty kill dd mknod tail seq rm mkdir readlink sync yes tr ulimit";
+                   stty kill stat dd mknod tail seq rm mkdir readlink sync yes tr ulimit";
     for applet in applets.split_whitespace() {
         add(EntryType::Symlink, &format!("bin/{applet}"), 0o777, b"", "busybox");
     }
@@ -323,8 +336,18 @@ impl Terminal {
 
     /// The command's exit code.
     pub fn end(mut self) -> i32 {
-        let code = self.child.wait().expect("wait").code().expect("code");
-        drop(self.output);
-        code
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status.code().expect("code");
+            }
+            while let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(10)) {
+                self.seen.push_str(&String::from_utf8_lossy(&bytes));
+            }
+            if Instant::now() > end {
+                self.child.kill().expect("kill");
+                panic!("the terminal's command does not end: {:?}", self.seen);
+            }
+        }
     }
 }

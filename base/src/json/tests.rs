@@ -1,7 +1,7 @@
 use super::{DEPTH, Empty, Raw, Rest, Writer, parse, to_string};
 use crate::json_object;
+use crate::map::Map;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 json_object! {
     /// A bit of everything.
@@ -13,8 +13,8 @@ json_object! {
         "Port" => port: u16,
         "On" ? => on: bool,
         "Limit" ? => limit: Option<u64>,
-        "Labels" ? => labels: BTreeMap<String, String>,
-        "Volumes" ? => volumes: BTreeMap<String, Empty>,
+        "Labels" ? => labels: Map<String, String>,
+        "Volumes" ? => volumes: Map<String, Empty>,
         "Inner" ? => inner: Option<Box<Thing>>,
         "Any" ? => any: Raw,
         ..rest: Rest,
@@ -126,11 +126,11 @@ proptest! {
     }
 
     #[test]
-    fn maps_round_trip(map in any::<BTreeMap<String, i64>>()) {
+    fn maps_round_trip(map in any::<Map<String, i64>>()) {
         let mut w = Writer::new();
         super::ToJson::to_json(&map, &mut w);
         let text = w.finish();
-        prop_assert_eq!(&serde_json::from_str::<BTreeMap<String, i64>>(&text).unwrap(), &map);
-        prop_assert_eq!(&parse::<BTreeMap<String, i64>>(text.as_bytes()).unwrap(), &map);
+        prop_assert_eq!(&serde_json::from_str::<Map<String, i64>>(&text).unwrap(), &map);
+        prop_assert_eq!(&parse::<Map<String, i64>>(text.as_bytes()).unwrap(), &map);
     }
 }

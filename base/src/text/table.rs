@@ -1,5 +1,5 @@
-//! Columns as docker prints them: as wide as their widest cell, three spaces between, the last one
-//! not padded (docker pads it too; nobody sees it).
+//! Columns as docker prints them: as wide as their widest cell and three spaces, ten at least; the
+//! last one is not padded (docker pads it too; nobody sees it).
 
 /// A table that is printed at the end.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Table {
             for (at, cell) in row.iter().enumerate() {
                 out.push_str(cell);
                 if at + 1 < row.len() {
-                    let pad = widths[at] - cell.chars().count() + 3;
+                    let pad = (widths[at] + 3).max(10) - cell.chars().count();
                     out.extend(std::iter::repeat_n(' ', pad));
                 }
             }

@@ -153,6 +153,9 @@ impl Foreground<'_> {
                     attached = None;
                 }
             }
+            if let Some(code) = self.session.signals.exit_code() {
+                return Ok(End::Code(code));
+            }
             if let Some(end) = desk.stop.take() {
                 return Ok(end);
             }
@@ -196,7 +199,8 @@ impl Ready {
         let fds = fds.filter_map(|(fd, events)| fd.map(|fd| PollFd::from_borrowed_fd(fd, *events)));
         let mut fds: Vec<PollFd<'_>> = fds.collect();
         let at_once = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-        match poll(&mut fds, (buffered || answered).then_some(&at_once)) {
+        let kept = session.signals.has_kept();
+        match poll(&mut fds, (buffered || answered || kept).then_some(&at_once)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::os("wait for", &"streams", errno)),
         }
@@ -207,7 +211,7 @@ impl Ready {
         };
         let [signal, answer, output, typed] = wanted.map(|(fd, _)| next(fd));
         Ok(Ready {
-            signal: !signal.is_empty(),
+            signal: kept || !signal.is_empty(),
             answer: answered || !answer.is_empty(),
             output: buffered || !output.difference(PollFlags::OUT).is_empty(),
             typed: !typed.is_empty(),

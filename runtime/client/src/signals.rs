@@ -2,13 +2,17 @@
 //!
 //! Two modes. At first a signal that ends processes ends the command: whoever waits goes through
 //! `wait`, which fails, and the exit code is 128 + n. From `take_over` on (a container is about to
-//! run in the foreground) the loop there reads them and sends them on.
+//! run in the foreground) the loop there reads them and sends them on; those that come while a
+//! request is under way are kept for it. A server that does not answer cannot hold the command:
+//! the third signal that was kept ends it, as with docker's client.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Names by number, without SIG; numbers differ between processors.
 const NAMES: [(Signal, &str); 30] = [
@@ -43,6 +47,9 @@ const NAMES: [(Signal, &str); 30] = [
     (Signal::XCPU, "XCPU"),
     (Signal::XFSZ, "XFSZ"),
 ];
+
+/// So many signals during one request end the command.
+const PATIENCE: usize = 3;
 
 /// What a signal means for a container in the foreground.
 #[derive(Debug, PartialEq)]
@@ -81,6 +88,8 @@ pub(crate) struct Signals {
     open: AtomicBool,
     /// The foreground loop reads them now.
     taken: AtomicBool,
+    /// Those that came during a request, for the loop.
+    kept: Mutex<VecDeque<u8>>,
     /// The signal that ended the command; 0 for none.
     ended: AtomicU8,
 }
@@ -92,6 +101,7 @@ impl Signals {
             pipe,
             open: AtomicBool::new(true),
             taken: AtomicBool::new(false),
+            kept: Mutex::new(VecDeque::new()),
             ended: AtomicU8::new(0),
         }
     }
@@ -119,8 +129,22 @@ impl Signals {
         self.open.load(Ordering::Relaxed).then(|| self.pipe.as_fd())
     }
 
-    /// The next signal; call it when a poll said so.
+    fn kept(&self) -> MutexGuard<'_, VecDeque<u8>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `next` gives one without asking the pipe.
+    pub(crate) fn has_kept(&self) -> bool {
+        !self.kept().is_empty()
+    }
+
+    /// The next signal; call it when a poll said so, or when one is kept.
     pub(crate) fn next(&self) -> Option<u8> {
+        let kept = self.kept().pop_front();
+        kept.or_else(|| self.read())
+    }
+
+    fn read(&self) -> Option<u8> {
         let mut byte = [0];
         match rustix::io::read(&self.pipe, &mut byte) {
             Ok(1) => Some(byte[0]),
@@ -132,11 +156,23 @@ impl Signals {
         }
     }
 
+    /// Whether this signal, which came during a wait, ends the command.
+    fn is_too_much(&self, number: u8) -> bool {
+        if !self.is_taken() {
+            return ends(number);
+        }
+        let mut kept = self.kept();
+        kept.push_back(number);
+        ends(number) && kept.iter().filter(|number| ends(**number)).count() >= PATIENCE
+    }
+
     /// Waits until `fd` is ready; an error when a signal ends the command first.
     pub(crate) fn wait(&self, fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<()> {
-        while !self.is_taken()
-            && let Some(pipe) = self.fd()
-        {
+        while let Some(pipe) = self.fd() {
+            // Nothing is waited for after that, the tidying up neither.
+            if self.exit_code().is_some() {
+                return Err(io::Error::other("interrupted"));
+            }
             let mut fds = [
                 PollFd::from_borrowed_fd(pipe, PollFlags::IN),
                 PollFd::from_borrowed_fd(fd, events),
@@ -147,8 +183,8 @@ impl Signals {
             };
             let [signal, ready] = fds.map(|fd| !fd.revents().is_empty());
             if signal
-                && let Some(number) = self.next()
-                && ends(number)
+                && let Some(number) = self.read()
+                && self.is_too_much(number)
             {
                 self.ended.store(number, Ordering::Relaxed);
                 return Err(io::Error::other("interrupted"));
@@ -184,12 +220,22 @@ mod tests {
             .unwrap();
         assert!(signals.wait(never.as_fd(), PollFlags::IN).is_err());
         assert_eq!(signals.exit_code(), Some(130));
-        rustix::io::write(&write, &[Signal::INT.as_raw() as u8]).unwrap();
+        let signals = Signals { ended: AtomicU8::new(0), ..signals };
+        // Taken over, they are kept while something else is waited for, up to the third.
         signals.take_over();
-        assert!(signals.wait(never.as_fd(), PollFlags::IN).is_ok());
-        assert_eq!(signals.next(), Some(Signal::INT.as_raw() as u8));
+        let (ready, full) = rustix::pipe::pipe().unwrap();
+        let int = Signal::INT.as_raw() as u8;
+        rustix::io::write(&write, &[int, int]).unwrap();
+        rustix::io::write(&full, b"x").unwrap();
+        assert!(signals.wait(ready.as_fd(), PollFlags::IN).is_ok());
+        assert!(signals.wait(ready.as_fd(), PollFlags::IN).is_ok());
+        assert!(signals.has_kept());
+        assert_eq!((signals.next(), signals.next()), (Some(int), Some(int)));
+        assert!(!signals.has_kept());
+        rustix::io::write(&write, &[int, int, int]).unwrap();
+        assert!(signals.wait(never.as_fd(), PollFlags::IN).is_err());
         drop(write);
-        assert_eq!(signals.next(), None);
+        while signals.next().is_some() {}
         assert!(signals.fd().is_none());
     }
 }

@@ -53,10 +53,6 @@ impl Stream for Wire {
                 Err(Errno::AGAIN) => self.signals.wait(self.as_fd(), PollFlags::OUT)?,
                 other => return Ok(other?),
             }
-            // When signals are taken over, `wait` does not wait: the socket may block instead.
-            if self.signals.is_taken() {
-                return Ok(rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?);
-            }
         }
     }
     fn close_write(&self) -> io::Result<()> {

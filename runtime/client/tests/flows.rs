@@ -184,6 +184,35 @@ fn signals_are_sent_on_and_the_command_lives_as_long_as_the_container() {
 }
 
 #[test]
+fn the_third_signal_ends_a_command_whose_server_does_not_answer() {
+    for near in [true, false] {
+        let stub = Stub::start(Script { hang_start: true, ..Script::default() });
+        let mut running = start(&stub, &["run", "--rm", "img"], near);
+        stub.wait_started();
+        running.signal(Signal::INT);
+        running.signal(Signal::TERM);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(running.child.try_wait().unwrap().is_none(), "two are kept for the container");
+        running.signal(Signal::INT);
+        assert_eq!(running.end(), said("", "", 130));
+    }
+}
+
+#[test]
+fn a_signal_that_comes_before_start_is_sent_on_after_it() {
+    let steps = vec![Step::Killed];
+    let script = Script { steps, late_head: 300, exit_code: 143, ..Script::default() };
+    let stub = Stub::start(script);
+    let mut running = start(&stub, &["run", "img"], false);
+    stub.wait_asked("/wait");
+    running.signal(Signal::TERM);
+    assert_eq!(running.end(), said("", "", 143));
+    let asked = stub.asked();
+    let place = |end: &str| asked.iter().position(|line| line.ends_with(end));
+    assert!(place("/start").is_some() && place("/start") < place("/kill"), "{asked:?}");
+}
+
+#[test]
 fn a_signal_ends_a_command_that_only_reads() {
     let steps = vec![Step::Say(Stdout, "x\n"), Step::Pause(60_000)];
     let stub = Stub::start(Script { steps, ..Script::default() });

@@ -1,7 +1,7 @@
 //! The engine: what all jobs share. It holds no state of containers: that is in the root and run
 //! folders, where other commands change it too.
 
-use crate::container::{Container, Containers};
+use crate::container::{Container, Containers, Recent, State, Status};
 use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
 use crate::monitor::control::Control;
@@ -22,6 +22,7 @@ pub struct Engine {
     driver: Option<String>,
     store: OnceLock<Store>,
     local: Option<Handle>,
+    recent: Recent,
     /// The locks of the upper folders of this process's own containers.
     uppers: Mutex<Vec<(String, OwnedFd)>>,
 }
@@ -34,6 +35,7 @@ impl Engine {
             driver,
             store: OnceLock::new(),
             local: None,
+            recent: Recent::default(),
             uppers: Mutex::new(Vec::new()),
         }
     }
@@ -65,7 +67,7 @@ impl Engine {
     }
 
     pub(crate) fn containers(&self) -> Containers<'_> {
-        Containers::new(&self.folders)
+        Containers::new(&self.folders, &self.recent)
     }
 
     /// The store, opened at its first use.
@@ -112,10 +114,18 @@ impl Engine {
 
     /// A connection to the container's monitor, which is made when there is none.
     pub(crate) fn control(&self, container: &Container) -> Result<Control> {
-        match Control::connect(&container.run) {
-            Err(error) if error.kind() == Kind::NotFound => (),
-            result => return result,
+        let mut found = Control::connect(&container.run);
+        // The first one that is made may have only the end of a killed one to write down.
+        for _ in 0..3 {
+            match found {
+                Err(error) if error.kind() == Kind::NotFound => found = self.new_control(container),
+                found => return found,
+            }
         }
+        found
+    }
+
+    fn new_control(&self, container: &Container) -> Result<Control> {
         create_dir_all(&container.run)?;
         let lock = Lock::exclusive(&container.run)?;
         match Control::connect(&container.run) {
@@ -137,7 +147,11 @@ impl Engine {
         let Some(container) = self.containers().open(id)? else { return Ok(()) };
         // Processes of a container without a PID namespace of its own, or a first process that was
         // killed while a second one was being made.
-        let mut result = libcontainer::cgroup::remove(id);
+        let mut result = match container.state().status {
+            // Started again meanwhile.
+            Status::Running => return Ok(()),
+            _ => libcontainer::cgroup::remove(id),
+        };
         if result.is_err() {
             result = libcontainer::cgroup::kill(id).and(libcontainer::cgroup::remove(id));
         }
@@ -171,10 +185,29 @@ impl Engine {
         self.store()?.driver_called(driver)?.remove(id)
     }
 
+    /// Puts away upper folders without a container, which a killed removal has left. One whose lock
+    /// somebody holds is in use, or on its way out.
+    pub(crate) fn sweep_uppers(&self) -> Result<()> {
+        let Ok(entries) = std::fs::read_dir(self.folders.root.join("uppers")) else {
+            return Ok(());
+        };
+        for entry in entries.flatten() {
+            let Ok(id) = entry.file_name().into_string() else { continue };
+            if self.containers().open(&id)?.is_some()
+                || Lock::try_exclusive(&entry.path())?.is_none()
+            {
+                continue;
+            }
+            let _ = libcontainer::cgroup::kill(&id).and(libcontainer::cgroup::remove(&id));
+            // Both drivers remove the same folder.
+            monitor::spawn_reaper(self, &id, "overlay")?;
+        }
+        Ok(())
+    }
+
     /// Puts away what a killed command or monitor has left of a container that asked to be removed
     /// at its end. Gives whether it is gone.
     pub(crate) fn heal(&self, container: &Container) -> bool {
-        use crate::container::{State, Status};
         let dead = State::read(&container.run)
             .is_some_and(|state| state.status != Status::Created && !state.is_alive());
         if !dead || !container.record.host_config.auto_remove {

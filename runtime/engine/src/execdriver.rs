@@ -190,6 +190,12 @@ pub(crate) fn check(
     if host.memory > 0 && host.memory < 512 << 10 {
         return Err(Error::bad_input("Minimum memory limit allowed is 512KB"));
     }
+    if ordinary_user {
+        warnings.push(
+            "Ordinary user: no cgroup, so no limits; one id, root, so no other users inside."
+                .to_string(),
+        );
+    }
     if ordinary_user && limits.iter().any(|limit| *limit > 0) {
         return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));
     }

@@ -48,12 +48,13 @@ fn bound(run: &Path) -> Result<std::path::PathBuf> {
     let own = std::fs::metadata(OWN).on("stat", OWN)?;
     let name = format!("{:x}-{:x}-{:x}-{:x}", own.dev(), own.ino(), own.ctime(), own.ctime_nsec());
     let folder = run.join("exe");
-    let path = folder.join(&name);
+    // The kernel shows the file's name as the process's.
+    let path = folder.join(&name).join("coracle");
     let is_bound = || path.exists() && is_read_only(&path).unwrap_or(false);
     if is_bound() {
         return Ok(path);
     }
-    create_dir_all(&folder)?;
+    create_dir_all(&folder.join(&name))?;
     let _lock = Lock::exclusive(&folder)?;
     if is_bound() {
         return Ok(path);
@@ -75,9 +76,11 @@ fn sweep(folder: &Path, keep: &str) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name() != OsStr::new(keep)) {
         // Busy: in use.
-        let unmounted = unmount(entry.path(), UnmountFlags::empty());
-        if matches!(unmounted, Ok(()) | Err(rustix::io::Errno::INVAL)) {
-            let _ = std::fs::remove_file(entry.path());
+        let file = entry.path().join("coracle");
+        let unmounted = unmount(&file, UnmountFlags::empty());
+        if !matches!(unmounted, Err(rustix::io::Errno::BUSY)) {
+            let _ = std::fs::remove_file(&file);
+            let _ = std::fs::remove_dir(entry.path());
         }
     }
 }

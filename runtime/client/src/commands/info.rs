@@ -50,7 +50,7 @@ pub(super) fn run(session: &Session<'_>, _: &Matches) -> Result<u8, Failure> {
         (" OSType", found.os_type),
         (" Architecture", found.architecture),
         (" CPUs", number(found.cpus)),
-        (" Total Memory", base::text::size::human(found.memory.max(0) as u64)),
+        (" Total Memory", gibibytes(found.memory.max(0) as u64)),
         (" Name", found.name),
         (" ID", found.id),
         (" Docker Root Dir", found.root),
@@ -72,4 +72,16 @@ fn line(out: &mut String, name: &str, value: &str) {
             out.push_str(part);
         }
     }
+}
+
+/// Memory as docker shows it here alone: in powers of 1024, with two digits.
+fn gibibytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
+    let mut hundredths = bytes.saturating_mul(100);
+    let mut unit = 0;
+    while hundredths >= 102_400 && unit + 1 < UNITS.len() {
+        hundredths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{:02}{}", hundredths / 100, hundredths % 100, UNITS[unit])
 }

@@ -18,7 +18,13 @@ pub(super) static COMMAND: Command = Command {
 };
 
 pub(super) fn run(session: &Session<'_>, _: &Matches) -> Result<u8, Failure> {
-    let arch = std::env::consts::ARCH;
+    // As Go names them.
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
     let client = format!(
         "Client:\n Version:           {}\n API version:       {API_VERSION}\n OS/Arch:           \
          linux/{arch}\n",

@@ -46,6 +46,8 @@ pub struct Script {
     pub late_hijack: u64,
     /// `start` is refused with this status and text.
     pub refuse_start: Option<(u16, &'static str)>,
+    /// `start` is never answered.
+    pub hang_start: bool,
     /// `create` is refused with this status and text, once.
     pub refuse_create: Option<(u16, &'static str)>,
     pub warnings: Vec<String>,
@@ -64,6 +66,7 @@ impl Default for Script {
             late_head: 0,
             late_hijack: 0,
             refuse_start: None,
+            hang_start: false,
             refuse_create: None,
             warnings: Vec::new(),
             linger: 0,
@@ -91,7 +94,7 @@ struct Shared {
 
 impl Shared {
     fn log(&self, line: String) {
-        self.state.lock().unwrap().log.push(line);
+        self.set(|state| state.log.push(line));
     }
     fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
@@ -158,6 +161,11 @@ impl Stub {
 
     pub fn wait_stdin(&self, length: usize) {
         self.shared.wait(|state| state.stdin.len() >= length);
+    }
+
+    pub fn wait_asked(&self, path: &str) {
+        let asked = |state: &State| state.log.iter().any(|line| line.contains(path));
+        self.shared.wait(asked);
     }
 
     pub fn wait_started(&self) {
@@ -263,6 +271,10 @@ fn answer(
             chunks.finish().map_err(io)
         }
         path if path.ends_with("/start") => {
+            if script.hang_start {
+                shared.set(|state| state.started = true);
+                std::thread::sleep(Duration::from_secs(60));
+            }
             if let Some(refusal) = script.refuse_start {
                 shared.set(|state| state.ended = true);
                 return refuse(to, refusal);

@@ -21,7 +21,9 @@ use base::files::{Sync, create_dir_all, exists, read_capped, remove_tree, sync_f
 use base::folders::Folders;
 use base::{Error, Kind, OnError, Result, json};
 use rustix::fs::{CWD, Mode, RenameFlags, mkdir, renameat_with};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A record is at most this long: arguments, environment and labels are in it.
 const LARGEST_RECORD: usize = 4 << 20;
@@ -53,7 +55,7 @@ impl Wish {
 #[derive(Debug)]
 pub(crate) struct Container {
     /// What it is.
-    pub(crate) record: Record,
+    pub(crate) record: Arc<Record>,
     /// Its record's folder.
     pub(crate) folder: PathBuf,
     /// Its folder in the run folder.
@@ -124,14 +126,23 @@ impl Container {
     }
 }
 
+/// The record that was read last: one command asks for the same one from job to job. It is read
+/// again when its file is another one or has changed.
+#[derive(Default)]
+pub(crate) struct Recent(Mutex<Option<(FileState, Arc<Record>)>>);
+
+/// Device, inode and change time.
+type FileState = (u64, u64, i64, i64);
+
 /// All containers of a root and a run folder.
 pub(crate) struct Containers<'a> {
     folders: &'a Folders,
+    recent: &'a Recent,
 }
 
 impl<'a> Containers<'a> {
-    pub(crate) fn new(folders: &'a Folders) -> Containers<'a> {
-        Containers { folders }
+    pub(crate) fn new(folders: &'a Folders, recent: &'a Recent) -> Containers<'a> {
+        Containers { folders, recent }
     }
 
     fn kept(&self) -> PathBuf {
@@ -165,7 +176,7 @@ impl<'a> Containers<'a> {
             })
         };
         match made {
-            Ok(folder) => Ok(Container { record, folder, run }),
+            Ok(folder) => Ok(Container { record: Arc::new(record), folder, run }),
             Err(error) => {
                 let _ = remove_tree(&run);
                 let _ = remove_tree(&self.kept().join(&record.id));
@@ -198,17 +209,32 @@ impl<'a> Containers<'a> {
     pub(crate) fn open(&self, id: &str) -> Result<Option<Container>> {
         let run = self.run_folder(id);
         for folder in [self.kept().join(id), run.clone()] {
-            let path = folder.join("config.json");
-            match read_capped(&path, LARGEST_RECORD) {
-                Ok(text) => {
-                    let record = json::parse(&text).map_err(|e| e.context(path.display()))?;
-                    return Ok(Some(Container { record, folder, run }));
-                }
-                Err(error) if error.kind() == Kind::NotFound => (),
-                Err(error) => return Err(error),
+            if let Some(record) = self.read(&folder.join("config.json"))? {
+                return Ok(Some(Container { record, folder, run }));
             }
         }
         Ok(None)
+    }
+
+    /// The record in this file, if there is one.
+    fn read(&self, path: &Path) -> Result<Option<Arc<Record>>> {
+        let now: FileState = match std::fs::metadata(path) {
+            Ok(file) => (file.dev(), file.ino(), file.ctime(), file.ctime_nsec()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).on_path("stat", path),
+        };
+        let mut recent = self.recent.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, record)) = recent.as_ref().filter(|(then, _)| *then == now) {
+            return Ok(Some(record.clone()));
+        }
+        let text = match read_capped(path, LARGEST_RECORD) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            result => result?,
+        };
+        let record: Record = json::parse(&text).map_err(|e| e.context(path.display()))?;
+        let record = Arc::new(record);
+        *recent = Some((now, record.clone()));
+        Ok(Some(record))
     }
 
     /// The container that a user means: a full id, a name, or the beginning of one id.

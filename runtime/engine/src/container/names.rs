@@ -11,6 +11,7 @@ use base::{Error, OnError, Result};
 use rustix::fs::{link, unlink};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Docker's rule for names.
 fn check(name: &str) -> Result<()> {
@@ -60,8 +61,13 @@ pub(super) fn claim(
 
 fn take(containers: &Containers<'_>, folder: &Path, name: &str, id: &str) -> Result<()> {
     let path = folder.join(name);
-    let pid = rustix::process::getpid().as_raw_nonzero().get();
-    let text = format!("{id} {pid} {}\n", start_time(pid).unwrap_or(0));
+    // Our own start time never changes.
+    static MAKER: OnceLock<String> = OnceLock::new();
+    let maker = MAKER.get_or_init(|| {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        format!("{pid} {}", start_time(pid).unwrap_or(0))
+    });
+    let text = format!("{id} {maker}\n");
     // Written aside and linked: a name that is seen is whole.
     let aside = folder.join(format!(".{id}"));
     if let Err(error) = write_file(folder, &format!(".{id}"), text.as_bytes()) {

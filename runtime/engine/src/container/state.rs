@@ -6,6 +6,7 @@ use base::{OnError, Result};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Where it is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,8 +69,13 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-/// This boot's id.
+/// This boot's id, read once.
 pub(crate) fn boot_id() -> String {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(read_boot_id).clone()
+}
+
+fn read_boot_id() -> String {
     let text = read_capped(Path::new("/proc/sys/kernel/random/boot_id"), 64).unwrap_or_default();
     String::from_utf8_lossy(&text).trim().to_string()
 }

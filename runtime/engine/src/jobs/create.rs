@@ -23,6 +23,12 @@ impl Create {
         if config.image.is_empty() {
             return Err(Error::bad_input("no image specified"));
         }
+        if let Some(path) = config.volumes.as_ref().and_then(|volumes| volumes.keys().next()) {
+            return Err(Error::bad_input(format!(
+                "invalid volume specification: '{path}': anonymous volumes are not supported yet, \
+                 give a folder of the host before it"
+            )));
+        }
         let store = engine.store()?;
         let image = store.find(&config.image)?;
         let command = runconfig::merge(&mut config, &image.config)?;

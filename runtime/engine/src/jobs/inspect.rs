@@ -21,7 +21,7 @@ impl Inspect {
         let logs = container.record.host_config.log_config.kind != "none";
         let log_path = if logs { file("log") } else { String::new() };
         let files = [file("hostname"), file("hosts"), file("resolv.conf")];
-        let record = container.record;
+        let record = std::sync::Arc::unwrap_or_clone(container.record);
         let [hostname_path, hosts_path, resolv_conf_path] = files;
         let mounts = record
             .host_config

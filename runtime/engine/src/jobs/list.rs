@@ -18,6 +18,9 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(self, engine: &Engine) -> Result<Vec<ContainerSummary>> {
         let all = self.all || self.limit.is_some();
+        if all && let Err(error) = engine.sweep_uppers() {
+            base::log::debug(error.message());
+        }
         let mut rows = Vec::new();
         for container in engine.containers().list()? {
             let state = container.state();
@@ -38,7 +41,7 @@ fn row(container: &Container, state: &State) -> ContainerSummary {
         names: vec![format!("/{}", record.name)],
         image: record.config.image.clone(),
         image_id: record.image.clone(),
-        command: record.command.join(" "),
+        command: command_line(&record.command),
         created: parse(&record.created).map_or(0, |(seconds, _)| seconds),
         labels: record.config.labels.clone().unwrap_or_default(),
         state: state.status.name().to_string(),
@@ -47,6 +50,14 @@ fn row(container: &Container, state: &State) -> ContainerSummary {
         network_settings: Raw::of(&base::json::Empty),
         ..ContainerSummary::default()
     }
+}
+
+/// Program and arguments in one line; those with spaces in quotes, as Docker shows them.
+fn command_line(words: &[String]) -> String {
+    let quoted = |word: &String| {
+        if word.contains(char::is_whitespace) { format!("'{word}'") } else { word.clone() }
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// `Up 2 hours`, `Exited (0) 3 minutes ago`, `Created`.

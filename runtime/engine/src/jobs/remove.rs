@@ -3,7 +3,7 @@
 use super::{Condition, Wait};
 use crate::Engine;
 use crate::container::Status;
-use base::{Error, Result};
+use base::{Error, Kind, Result};
 use rustix::process::Signal;
 
 /// Removes a container.
@@ -30,7 +30,10 @@ impl Remove {
             let waiting = wait.begin(engine)?;
             // Its first process may end by itself just now.
             let _ = state.signal(container.id(), Signal::KILL);
-            waiting.end(engine)?;
+            match waiting.end(engine) {
+                Err(error) if error.kind() == Kind::NotFound => (),
+                ended => drop(ended?),
+            }
             if engine.containers().open(container.id())?.is_none() {
                 return Ok(());
             }

@@ -17,7 +17,17 @@ impl Start {
         if container.state().status == Status::Running {
             return Err(Error::new(Kind::NotModified, "already running"));
         }
-        let started = engine.control(&container)?.ask(Message::Start, &[]);
+        // A monitor that is just ending, or that has only the end of a killed one to write down, goes
+        // without an answer; its successor starts the container.
+        let mut started = Err(Error::not_found("no monitor"));
+        for _ in 0..3 {
+            match started {
+                Err(ref error) if error.kind() == Kind::NotFound => {
+                    started = engine.control(&container)?.ask(Message::Start, &[]);
+                }
+                _ => break,
+            }
+        }
         if let Err(error) = started {
             // The monitor has removed one that asked for it, as docker does.
             if !container.record.host_config.auto_remove {

@@ -59,7 +59,7 @@ impl Waiting {
             }
             // The monitor was killed. Where the container still runs, its successor tells.
             let Some(container) = engine.containers().open(container.id())? else {
-                return Err(Error::other("the container's monitor was killed"));
+                return Err(Error::not_found(format!("No such container: {}", container.id())));
             };
             let state = container.state();
             if state.status != Status::Running {

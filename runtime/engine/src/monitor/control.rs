@@ -134,6 +134,9 @@ pub(crate) fn receive_failure(socket: BorrowedFd<'_>, kind: Kind, length: u32) -
     Ok(Error::new(kind, String::from_utf8_lossy(&text)))
 }
 
+/// The monitor ended before it answered: whoever asked may look for its successor.
+const GONE: &str = "the container's monitor has ended";
+
 /// A connection to a container's monitor.
 pub(crate) struct Control {
     socket: OwnedFd,
@@ -162,7 +165,7 @@ impl Control {
                 Err(receive_failure(self.socket.as_fd(), kind, length)?)
             }
             Some(answer) => Ok(answer),
-            None => Err(Error::other("the container's monitor has ended")),
+            None => Err(Error::not_found(GONE)),
         }
     }
 

@@ -111,7 +111,11 @@ impl Monitor {
                     }
                     monitor.container = Some(Running { pidfd, terminal: None });
                 }
-                None => monitor.ending = Some(lost(state)),
+                // Its end was seen by nobody: that is written down, and a new start may follow.
+                None => {
+                    monitor.write_end(lost(state));
+                    monitor.over = !run.exists();
+                }
             }
         }
         Ok(monitor)
@@ -126,7 +130,9 @@ impl Monitor {
     /// caller's descriptors that can be read.
     pub(crate) fn turn(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<usize>> {
         let mut ready_extras = Vec::new();
+        let mut asked = false;
         for (source, flags) in self.wait(extras)? {
+            asked |= matches!(source, Source::Listener | Source::Connection(_));
             match source {
                 Source::Extra(number) => ready_extras.push(number),
                 Source::Listener => self.accept(),
@@ -140,10 +146,13 @@ impl Monitor {
             }
         }
         self.pass_input();
-        if self.ending.is_some() && self.streams.are_drained() {
+        // Not before everybody who asked until now has been heard: a wait that came in together with
+        // the end is told of it.
+        if self.ending.is_some() && self.streams.are_drained() && !asked {
             self.end();
         }
         if self.over {
+            self.connections.clear();
             // Connections are answered; clients stay until they have read their end.
             self.attached.retain(Attached::has_pending);
             self.over = self.attached.is_empty();
@@ -201,9 +210,7 @@ impl Monitor {
         let idle = extras.is_empty()
             && self.container.is_none()
             && self.worker.is_none()
-            && self.ending.is_none()
-            && self.connections.is_empty()
-            && self.attached.is_empty();
+            && self.ending.is_none();
         let due_now = self.ending.is_some() && self.streams.are_drained();
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let timeout = match (due_now, idle) {
@@ -212,7 +219,8 @@ impl Monitor {
             _ => None,
         };
         match poll(&mut fds, timeout) {
-            Ok(0) if idle => self.over = true,
+            // Nobody is there, or the container was removed under those who are.
+            Ok(0) if idle && (self.is_alone() || !self.run.exists()) => self.over = true,
             Err(Errno::INTR) | Ok(_) => (),
             Err(errno) => return Err(errno).on("poll", "container"),
         }
@@ -224,6 +232,10 @@ impl Monitor {
             // From the back, so that removing one leaves the numbers of the rest.
             .rev()
             .collect())
+    }
+
+    fn is_alone(&self) -> bool {
+        self.connections.is_empty() && self.attached.is_empty()
     }
 
     fn accept(&mut self) {
@@ -312,6 +324,17 @@ impl Monitor {
     fn start_failed(&mut self) {
         self.streams = Streams::default();
         self.attached.clear();
+        // A killed worker may have left the process behind, and the word that it runs.
+        let _ = libcontainer::cgroup::kill(&self.id);
+        if let Some(mut state) = State::read(&self.run).filter(|s| s.status == Status::Running) {
+            if let Some(pidfd) = state.process.as_ref().and_then(|process| process.open()) {
+                let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+            }
+            state.status = Status::Exited;
+            state.exit_code = NEVER_STARTED;
+            state.process = None;
+            let _ = state.write(&self.run);
+        }
         if let Err(error) = self.work.release() {
             base::log::warn(error.message());
         }
@@ -468,11 +491,19 @@ impl Monitor {
 
     /// The container is gone and its output is read: tell everybody.
     fn end(&mut self) {
-        let Some(mut state) = self.ending.take() else { return };
+        let Some(state) = self.ending.take() else { return };
         self.streams = Streams::default();
         if let Some(log) = &mut self.log {
             log.finish();
         }
+        let exit_code = state.exit_code;
+        self.write_end(state);
+        self.tell_waiters(exit_code);
+        self.over = true;
+    }
+
+    /// Writes down how it ended, and has what it leaves behind put away.
+    fn write_end(&mut self, mut state: State) {
         state.status = Status::Exited;
         state.process = None;
         state.finished = Some(base::text::time::now());
@@ -483,9 +514,6 @@ impl Monitor {
         if let Err(error) = self.work.release() {
             base::log::warn(error.message());
         }
-        self.tell_waiters(state.exit_code);
-        self.connections.clear();
-        self.over = true;
     }
 }
 

@@ -187,7 +187,14 @@ impl Work for ProcessWork {
     }
 
     fn release(&mut self) -> Result<()> {
-        let worker = start(&self.engine, WORKER, &["release", &self.id], &[])?;
-        waitpid(Some(worker), WaitOptions::empty()).map(drop).on("wait for", "worker")
+        // A worker that was killed in the middle has left something: another one goes on.
+        for _ in 0..5 {
+            let worker = start(&self.engine, WORKER, &["release", &self.id], &[])?;
+            let ended = waitpid(Some(worker), WaitOptions::empty()).on("wait for", "worker")?;
+            if ended.is_some_and(|(_, status)| status.exit_status().is_some()) {
+                return Ok(());
+            }
+        }
+        Err(Error::other(format!("release of container {} was killed again and again", self.id)))
     }
 }
