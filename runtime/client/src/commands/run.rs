@@ -42,12 +42,7 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
         && matches.text("log-driver").is_none();
     let request = create::read_flags(matches, detach, direct)?;
     let direct = direct && request.options.host_config.log_config.kind == "none";
-    // Whatever its words, an error before the start is the engine's.
-    let created = create::make(session, matches, &request).map_err(|error| Failure {
-        code: 125,
-        error,
-        help: true,
-    })?;
+    let created = create::make(session, matches, &request).map_err(refused)?;
     let id = created.id.as_str();
     if detach {
         let started = start(session, id);

@@ -41,52 +41,67 @@ impl Log {
         Ok(Log { run: run.to_path_buf(), file, size, begun: [Vec::new(), Vec::new()] })
     }
 
-    /// Adds a chunk of output. A log that cannot be written does not stop the container.
+    /// Adds a chunk of output, in one write. A log that cannot be written does not stop the
+    /// container.
     pub(super) fn add(&mut self, channel: Channel, bytes: &[u8]) {
         let place = usize::from(channel == Channel::Stderr);
+        let time = time();
+        let mut text = Vec::with_capacity(bytes.len() + 512);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let mut line = std::mem::take(&mut self.begun[place]);
-            line.extend_from_slice(part);
-            if let Some(whole) = line.strip_suffix(b"\n") {
-                self.write(place, "F", whole);
-                line.clear();
-            } else if line.len() >= LONGEST_LINE {
-                self.write(place, "P", &line);
-                line.clear();
+            let begun = &mut self.begun[place];
+            begun.extend_from_slice(part);
+            let whole = begun.ends_with(b"\n");
+            if whole || begun.len() >= LONGEST_LINE {
+                push(&mut text, &time, place, whole, begun);
+                begun.clear();
             }
-            self.begun[place] = line;
         }
+        self.write(&text);
     }
 
     /// Writes what has begun: the streams have ended.
     pub(super) fn finish(&mut self) {
+        let time = time();
+        let mut text = Vec::new();
         for place in 0..2 {
-            let line = std::mem::take(&mut self.begun[place]);
-            if !line.is_empty() {
-                self.write(place, "P", &line);
+            let begun = std::mem::take(&mut self.begun[place]);
+            if !begun.is_empty() {
+                push(&mut text, &time, place, false, &begun);
             }
         }
+        self.write(&text);
     }
 
-    fn write(&mut self, place: usize, kind: &str, text: &[u8]) {
-        let (seconds, nanos) = now();
-        let mut line = rfc3339(seconds, nanos).into_bytes();
-        for word in [" ", super::streams::OUTPUTS[place], " ", kind, " "] {
-            line.extend_from_slice(word.as_bytes());
+    fn write(&mut self, text: &[u8]) {
+        if text.is_empty() {
+            return;
         }
-        line.extend_from_slice(text);
-        line.push(b'\n');
-        if self.size + line.len() as u64 > LARGEST && self.size > 0 {
+        if self.size + text.len() as u64 > LARGEST && self.size > 0 {
             let _ = rename(self.run.join(NAME), self.run.join(OLD));
             if let Ok(Log { file, size, .. }) = Log::open(&self.run) {
                 self.file = file;
                 self.size = size;
             }
         }
-        if let Ok(count) = rustix::io::write(&self.file, &line) {
+        if let Ok(count) = rustix::io::write(&self.file, text) {
             self.size += count as u64;
         }
     }
+}
+
+fn time() -> String {
+    let (seconds, nanos) = now();
+    rfc3339(seconds, nanos)
+}
+
+/// One line of the log.
+fn push(text: &mut Vec<u8>, time: &str, place: usize, whole: bool, line: &[u8]) {
+    text.extend_from_slice(time.as_bytes());
+    text.push(b' ');
+    text.extend_from_slice(super::streams::OUTPUTS[place].as_bytes());
+    text.extend_from_slice(if whole { b" F " } else { b" P " });
+    text.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+    text.push(b'\n');
 }
 
 /// One line that was read back.
