@@ -14,40 +14,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Names by number, without SIG; numbers differ between processors.
-const NAMES: [(Signal, &str); 30] = [
-    (Signal::ABORT, "ABRT"),
-    (Signal::ALARM, "ALRM"),
-    (Signal::BUS, "BUS"),
-    (Signal::CHILD, "CHLD"),
-    (Signal::CONT, "CONT"),
-    (Signal::FPE, "FPE"),
-    (Signal::HUP, "HUP"),
-    (Signal::ILL, "ILL"),
-    (Signal::INT, "INT"),
-    (Signal::IO, "IO"),
-    (Signal::KILL, "KILL"),
-    (Signal::PIPE, "PIPE"),
-    (Signal::POWER, "PWR"),
-    (Signal::PROF, "PROF"),
-    (Signal::QUIT, "QUIT"),
-    (Signal::SEGV, "SEGV"),
-    (Signal::STOP, "STOP"),
-    (Signal::SYS, "SYS"),
-    (Signal::TERM, "TERM"),
-    (Signal::TRAP, "TRAP"),
-    (Signal::TSTP, "TSTP"),
-    (Signal::TTIN, "TTIN"),
-    (Signal::TTOU, "TTOU"),
-    (Signal::URG, "URG"),
-    (Signal::USR1, "USR1"),
-    (Signal::USR2, "USR2"),
-    (Signal::VTALARM, "VTALRM"),
-    (Signal::WINCH, "WINCH"),
-    (Signal::XCPU, "XCPU"),
-    (Signal::XFSZ, "XFSZ"),
-];
-
 /// So many signals during one request end the command.
 const PATIENCE: usize = 3;
 
@@ -71,7 +37,7 @@ pub(crate) fn meaning(number: u8) -> Meaning {
     if [Signal::CHILD, Signal::PIPE, Signal::URG].into_iter().any(is) {
         return Meaning::Ours;
     }
-    let name = NAMES.iter().find(|(signal, _)| is(*signal));
+    let name = base::signals::NAMES.iter().find(|(signal, _)| is(*signal));
     let name = name.map_or_else(|| number.to_string(), |(_, name)| String::from(*name));
     Meaning::Proxy(name, ends(number))
 }

@@ -2,6 +2,7 @@
 
 use crate::Engine;
 use crate::container::Wish;
+use base::signals::NAMES;
 use base::{Error, Result};
 use rustix::process::Signal;
 
@@ -27,44 +28,11 @@ impl Kill {
     }
 }
 
-/// Names and numbers. The numbers are those of this CPU's kernel.
-const SIGNALS: [(&str, Signal); 29] = [
-    ("HUP", Signal::HUP),
-    ("INT", Signal::INT),
-    ("QUIT", Signal::QUIT),
-    ("ILL", Signal::ILL),
-    ("TRAP", Signal::TRAP),
-    ("ABRT", Signal::ABORT),
-    ("BUS", Signal::BUS),
-    ("FPE", Signal::FPE),
-    ("KILL", Signal::KILL),
-    ("USR1", Signal::USR1),
-    ("SEGV", Signal::SEGV),
-    ("USR2", Signal::USR2),
-    ("PIPE", Signal::PIPE),
-    ("ALRM", Signal::ALARM),
-    ("TERM", Signal::TERM),
-    ("CHLD", Signal::CHILD),
-    ("CONT", Signal::CONT),
-    ("STOP", Signal::STOP),
-    ("TSTP", Signal::TSTP),
-    ("TTIN", Signal::TTIN),
-    ("TTOU", Signal::TTOU),
-    ("URG", Signal::URG),
-    ("XCPU", Signal::XCPU),
-    ("XFSZ", Signal::XFSZ),
-    ("VTALRM", Signal::VTALARM),
-    ("PROF", Signal::PROF),
-    ("WINCH", Signal::WINCH),
-    ("IO", Signal::IO),
-    ("SYS", Signal::SYS),
-];
-
 /// The signal that a text means.
 pub(super) fn signal(text: &str) -> Result<Signal> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let by_name = SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, signal)| *signal);
+    let by_name = NAMES.iter().find(|(_, known)| *known == name).map(|(signal, _)| *signal);
     let by_number = || Signal::from_named_raw(text.parse().ok()?);
     by_name.or_else(by_number).ok_or_else(|| Error::bad_input(format!("invalid signal: {text}")))
 }
