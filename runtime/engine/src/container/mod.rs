@@ -23,7 +23,7 @@ use base::{Error, Kind, OnError, Result, json};
 use rustix::fs::{CWD, Mode, RenameFlags, mkdir, renameat_with};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A record is at most this long: arguments, environment and labels are in it.
 const LARGEST_RECORD: usize = 4 << 20;
@@ -159,10 +159,10 @@ impl<'a> Containers<'a> {
     }
 
     /// Makes a new one under its name. `Conflict` when the name is taken.
-    pub(crate) fn create(&self, record: Record, temporary: bool) -> Result<Container> {
+    pub(crate) fn create(&self, record: Arc<Record>, temporary: bool) -> Result<Container> {
         let run = self.run_folder(&record.id);
         make_folders(&self.running())?;
-        let text = json::to_string(&record);
+        let text = json::to_string(&*record);
         names::claim(self, &record.name, &record.id, temporary)?;
         let made = if temporary {
             mkdir(&run, Mode::from_raw_mode(0o700))
@@ -176,7 +176,13 @@ impl<'a> Containers<'a> {
             })
         };
         match made {
-            Ok(folder) => Ok(Container { record: Arc::new(record), folder, run }),
+            Ok(folder) => {
+                // The command that made it asks for it next.
+                if let Ok(Some(now)) = file_state(&folder.join("config.json")) {
+                    *self.recent() = Some((now, record.clone()));
+                }
+                Ok(Container { record, folder, run })
+            }
             Err(error) => {
                 let _ = remove_tree(&run);
                 let _ = remove_tree(&self.kept().join(&record.id));
@@ -216,14 +222,14 @@ impl<'a> Containers<'a> {
         Ok(None)
     }
 
+    fn recent(&self) -> MutexGuard<'_, Option<(FileState, Arc<Record>)>> {
+        self.recent.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The record in this file, if there is one.
     fn read(&self, path: &Path) -> Result<Option<Arc<Record>>> {
-        let now: FileState = match std::fs::metadata(path) {
-            Ok(file) => (file.dev(), file.ino(), file.ctime(), file.ctime_nsec()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).on_path("stat", path),
-        };
-        let mut recent = self.recent.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(now) = file_state(path)? else { return Ok(None) };
+        let mut recent = self.recent();
         if let Some((_, record)) = recent.as_ref().filter(|(then, _)| *then == now) {
             return Ok(Some(record.clone()));
         }
@@ -307,6 +313,15 @@ impl<'a> Containers<'a> {
             result = result.and(remove_tree(&aside));
         }
         result.and(remove_tree(&container.run))
+    }
+}
+
+/// None when there is no such file.
+fn file_state(path: &Path) -> Result<Option<FileState>> {
+    match std::fs::metadata(path) {
+        Ok(file) => Ok(Some((file.dev(), file.ino(), file.ctime(), file.ctime_nsec()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).on_path("stat", path),
     }
 }
 

@@ -7,6 +7,7 @@ use base::text::{id, name};
 use base::{Error, Kind, Result};
 use base_http::api::container::{CreateRequest, CreateResponse};
 use imgstore::Keep;
+use std::sync::Arc;
 
 /// The job.
 pub(crate) struct Create {
@@ -65,6 +66,7 @@ impl Create {
         let temporary = record.host_config.auto_remove;
         store.hold(&image.id, &id, if temporary { Keep::Run } else { Keep::Root })?;
         let containers = engine.containers();
+        let record = Arc::new(record);
         let created = if record.name.is_empty() {
             create_under_random_name(&containers, record, temporary)
         } else {
@@ -87,11 +89,11 @@ impl Create {
 
 fn create_under_random_name(
     containers: &crate::container::Containers<'_>,
-    mut record: Record,
+    mut record: Arc<Record>,
     temporary: bool,
 ) -> Result<crate::container::Container> {
     for attempt in 0..10 {
-        record.name = name::random(attempt)?;
+        Arc::make_mut(&mut record).name = name::random(attempt)?;
         match containers.create(record.clone(), temporary) {
             Err(error) if error.kind() == Kind::Conflict => (),
             result => return result,

@@ -54,15 +54,17 @@ impl Logs {
             if !self.wants(&line) {
                 continue;
             }
+            let Some(most) = self.tail else {
+                self.give(&line, out).on("write", "logs")?;
+                continue;
+            };
             lines.push_back(line);
-            match self.tail {
-                Some(most) if lines.len() > most => drop(lines.pop_front()),
-                Some(_) => (),
-                None => self.give(&lines.pop_front(), out).on("write", "logs")?,
+            if lines.len() > most {
+                lines.pop_front();
             }
         }
-        for line in lines {
-            self.give(&Some(line), out).on("write", "logs")?;
+        for line in &lines {
+            self.give(line, out).on("write", "logs")?;
         }
         if !self.follow {
             return Ok(());
@@ -76,7 +78,7 @@ impl Logs {
                 .is_some_and(|container| container.state().status == Status::Running);
             while let Some(line) = reader.next() {
                 if self.wants(&line) {
-                    self.give(&Some(line), out).on("write", "logs")?;
+                    self.give(&line, out).on("write", "logs")?;
                 }
             }
             if !running {
@@ -100,10 +102,9 @@ impl Logs {
 
     fn give(
         &self,
-        line: &Option<LogLine>,
+        line: &LogLine,
         out: &mut dyn FnMut(Channel, &[u8]) -> std::io::Result<()>,
     ) -> std::io::Result<()> {
-        let Some(line) = line else { return Ok(()) };
         if !self.timestamps {
             return out(line.channel, &line.text);
         }
