@@ -160,6 +160,7 @@ struct LocalWork {
 impl Work for LocalWork {
     fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start> {
         let container = self.engine.containers().find(&self.id)?;
+        let _lock = container.lock()?;
         let streams = if self.direct {
             execdriver::own_stdio(&container)?
         } else {

@@ -133,6 +133,11 @@ impl Cgroup {
     fn create_unified(&mut self, limits: Option<&Limits>) -> Result<()> {
         let tree = self.layout.unified().unwrap_or(MOUNT);
         let folder = format!("{tree}/{PARENT}/{}", self.id);
+        if rustix::fs::access(&folder, rustix::fs::Access::EXISTS).is_ok() {
+            // A start that was killed has left it, perhaps with a process.
+            let _ = kill(&self.id);
+            remove(&self.id)?;
+        }
         let made = match make_folder(&folder) {
             // The first container since the boot.
             Err(error) if error.kind() == base::Kind::NotFound => {

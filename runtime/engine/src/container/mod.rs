@@ -17,7 +17,7 @@ mod state;
 pub(crate) use record::Record;
 pub(crate) use state::{Process, State, Status};
 
-use base::files::{Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
+use base::files::{Lock, Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
 use base::folders::Folders;
 use base::{Error, Kind, OnError, Result, json};
 use rustix::fs::{CWD, Mode, RenameFlags, mkdir, renameat_with};
@@ -91,6 +91,26 @@ impl Container {
             state.exit_code = 255;
         }
         state
+    }
+
+    /// Whoever starts, ends or removes it, or makes its monitor, does so under this lock; nobody
+    /// keeps it while the container runs. `NotFound` when the container is gone.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        let gone = || Error::not_found(format!("No such container: {}", self.id()));
+        if !self.is_temporary() {
+            // Gone after a reboot.
+            make_folders(&self.run)?;
+        }
+        let lock = match Lock::exclusive(&self.run) {
+            Err(error) if error.kind() == Kind::NotFound => return Err(gone()),
+            result => result?,
+        };
+        if !exists(&self.folder.join("config.json")) {
+            // Removed while we waited, or just before we made the folder again.
+            let _ = remove_tree(&self.run);
+            return Err(gone());
+        }
+        Ok(lock)
     }
 
     /// What is wished of it.

@@ -1,10 +1,10 @@
 //! `stop`: a polite signal, some patience, then SIGKILL.
 
+use super::wait::is_readable_within;
 use super::{Condition, Wait};
 use crate::Engine;
 use crate::container::{Status, Wish};
-use base::{Error, Kind, OnError, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use base::{Error, Kind, Result};
 use rustix::process::{Signal, pidfd_send_signal};
 
 /// Stops a container.
@@ -37,17 +37,10 @@ impl Stop {
         let waiting = wait.begin(engine)?;
         let seconds = self.seconds.or(config.stop_timeout).unwrap_or(DEFAULT_SECONDS);
         let gone = |sent| matches!(sent, Err(rustix::io::Errno::SRCH));
-        if !gone(pidfd_send_signal(&pidfd, polite)) && !ends_within(&pidfd, seconds)? {
+        if !gone(pidfd_send_signal(&pidfd, polite)) && !is_readable_within(&pidfd, seconds)? {
             let _ = pidfd_send_signal(&pidfd, Signal::KILL);
         }
-        // Until its end is written down.
-        waiting.end(engine).map(drop)
+        // Until its end is written down, by a monitor that can.
+        waiting.end_within(engine, DEFAULT_SECONDS).map(drop)
     }
-}
-
-fn ends_within(pidfd: &std::os::fd::OwnedFd, seconds: i64) -> Result<bool> {
-    let timeout = Timespec { tv_sec: seconds.min(1 << 31), tv_nsec: 0 };
-    let timeout = (seconds >= 0).then_some(&timeout);
-    let mut waiting = [PollFd::new(pidfd, PollFlags::IN)];
-    Ok(poll(&mut waiting, timeout).on("poll", "container")? > 0)
 }

@@ -59,6 +59,8 @@ pub(crate) struct Monitor {
     log: Option<Log>,
     /// The process is gone, with this code; output may still be there.
     ending: Option<State>,
+    /// The end that nobody saw, to be written down before anything else.
+    unseen_end: Option<State>,
     over: bool,
 }
 
@@ -98,6 +100,7 @@ impl Monitor {
             attached: Vec::with_capacity(MOST),
             log: if config.log && !config.direct { Some(Log::open(run)?) } else { None },
             ending: None,
+            unseen_end: None,
             over: false,
         };
         let state = State::read(run).unwrap_or_default();
@@ -111,11 +114,9 @@ impl Monitor {
                     }
                     monitor.container = Some(Running { pidfd, terminal: None });
                 }
-                // Its end was seen by nobody: that is written down, and a new start may follow.
-                None => {
-                    monitor.write_end(lost(state));
-                    monitor.over = !run.exists();
-                }
+                // Its end was seen by nobody: that is written down, and a new start may follow. Not
+                // here: who makes a monitor holds the lock that a release needs.
+                None => monitor.unseen_end = Some(lost(state)),
             }
         }
         Ok(monitor)
@@ -129,6 +130,11 @@ impl Monitor {
     /// Waits for something to happen and does what is due. Gives the numbers of those of the
     /// caller's descriptors that can be read.
     pub(crate) fn turn(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<usize>> {
+        if let Some(state) = self.unseen_end.take() {
+            self.write_end(state);
+            self.over = !self.run.exists();
+            return Ok(Vec::new());
+        }
         let mut ready_extras = Vec::new();
         let mut asked = false;
         for (source, flags) in self.wait(extras)? {
@@ -325,6 +331,7 @@ impl Monitor {
         self.streams = Streams::default();
         self.attached.clear();
         // A killed worker may have left the process behind, and the word that it runs.
+        self.work.abandon();
         let _ = libcontainer::cgroup::kill(&self.id);
         if let Some(mut state) = State::read(&self.run).filter(|s| s.status == Status::Running) {
             if let Some(pidfd) = state.process.as_ref().and_then(|process| process.open()) {
@@ -508,8 +515,11 @@ impl Monitor {
         state.process = None;
         state.finished = Some(base::text::time::now());
         state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.id);
-        if let Err(error) = state.write(&self.run) {
-            base::log::warn(error.message());
+        match state.write(&self.run) {
+            // A removal did not wait for us.
+            Err(error) if error.kind() == base::Kind::NotFound => (),
+            Err(error) => base::log::warn(error.message()),
+            Ok(()) => (),
         }
         if let Err(error) = self.work.release() {
             base::log::warn(error.message());
