@@ -122,12 +122,18 @@ impl MainLoop {
 }
 
 fn forward_signals(signals: &OwnedFd, forward: &OwnedFd) {
-    let mut record = [0; base::sys::signal::RECORD];
-    while rustix::io::read(signals, &mut record).is_ok_and(|count| count == record.len()) {
-        // ssi_signo, the first number; signals are below 128.
-        let number = u32::from_ne_bytes([record[0], record[1], record[2], record[3]]);
+    while let Some(number) = next_signal(signals) {
+        // Signals are below 128.
         let _ = rustix::io::write(forward, &[number as u8]);
     }
+}
+
+/// The next signal's number from a signalfd, if there is one.
+pub(crate) fn next_signal(signals: &OwnedFd) -> Option<i32> {
+    let mut record = [0; base::sys::signal::RECORD];
+    rustix::io::read(signals, &mut record).ok().filter(|count| *count == record.len())?;
+    // ssi_signo, the first number.
+    Some(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))
 }
 
 fn begin_monitor(engine: &Arc<Engine>, id: &str) -> Result<Monitor> {
@@ -165,7 +171,8 @@ impl Work for LocalWork {
         } else {
             execdriver::monitored_stdio(&container, stdin)?
         };
-        let started = execdriver::launch(&self.engine, &container, streams, true)?;
+        let image = self.engine.store()?.find(&container.record.image)?;
+        let started = execdriver::launch(&self.engine, &container, &image, streams, true)?;
         Ok(Start::Done(Running { pidfd: started.pidfd, terminal: started.terminal }))
     }
 

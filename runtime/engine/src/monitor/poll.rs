@@ -60,6 +60,7 @@ pub(crate) struct Monitor {
     /// The process is gone, with this code; output may still be there.
     ending: Option<State>,
     over: bool,
+    exit_code: i32,
 }
 
 /// What a ready descriptor belongs to.
@@ -99,6 +100,7 @@ impl Monitor {
             log: if config.log && !config.direct { Some(Log::open(run)?) } else { None },
             ending: None,
             over: false,
+            exit_code: NEVER_STARTED,
         };
         let state = State::read(run).unwrap_or_default();
         if state.status == Status::Running
@@ -124,6 +126,18 @@ impl Monitor {
     /// Nothing is left to do.
     pub(crate) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// How the container ended.
+    pub(crate) fn exit_code(&self) -> i32 {
+        self.exit_code
+    }
+
+    /// Sends the container's first process a signal. It may have ended: then nothing happens.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(container) = &self.container {
+            let _ = rustix::process::pidfd_send_signal(&container.pidfd, signal);
+        }
     }
 
     /// Waits for something to happen and does what is due. Gives the numbers of those of the
@@ -289,7 +303,8 @@ impl Monitor {
         };
     }
 
-    fn start(&mut self) -> Result<()> {
+    /// Starts the container.
+    pub(crate) fn start(&mut self) -> Result<()> {
         if self.container.is_some() || self.worker.is_some() {
             return Err(Error::conflict(format!("Container {} is already running", self.id)));
         }
@@ -388,7 +403,8 @@ impl Monitor {
 
     fn process_ended(&mut self) {
         let Some(container) = self.container.take() else { return };
-        let mut state = State::read(&self.run).unwrap_or_default();
+        let kept = !self.work.leaves_nothing();
+        let mut state = kept.then(|| State::read(&self.run)).flatten().unwrap_or_default();
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         match waitid(WaitId::PidFd(container.pidfd.as_fd()), options) {
             Ok(Some(status)) => {
@@ -497,6 +513,7 @@ impl Monitor {
             log.finish();
         }
         let exit_code = state.exit_code;
+        self.exit_code = exit_code;
         self.write_end(state);
         self.tell_waiters(exit_code);
         self.over = true;
@@ -507,11 +524,18 @@ impl Monitor {
         state.status = Status::Exited;
         state.process = None;
         state.finished = Some(base::text::time::now());
+        let mut result = Ok(());
+        if self.work.leaves_nothing() {
+            result = self.work.release();
+            if result.is_ok() {
+                return;
+            }
+        }
         state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.id);
         if let Err(error) = state.write(&self.run) {
             base::log::warn(error.message());
         }
-        if let Err(error) = self.work.release() {
+        if let Err(error) = result.and_then(|()| self.work.release()) {
             base::log::warn(error.message());
         }
     }
