@@ -141,7 +141,7 @@ pub(super) fn start(session: &Session<'_>, id: &str) -> Result<()> {
 
 /// docker's exit codes for a container that could not be made or started.
 pub(super) fn refused(error: Error) -> Failure {
-    let text = error.message().to_lowercase();
+    let text = error.message().to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let code = if says(&[
         "executable file not found",
