@@ -14,6 +14,7 @@
 pub mod act;
 pub mod bpf;
 pub mod clone;
+mod heap;
 pub mod pass;
 pub mod plan;
 pub mod resolve;

@@ -80,6 +80,38 @@ pub fn start(program: &Program<'_>) -> Result<Pid, Errno> {
     Pid::from_raw(pid).ok_or(Errno::CHILD)
 }
 
+/// Does something in a copy of this process that nobody waits for: without our terminal and our
+/// descriptors, with no signal blocked. `false`: this process has several threads, and a copy of
+/// one of them could meet a lock that another one holds.
+pub fn aside(work: impl FnOnce()) -> Result<bool, Errno> {
+    // Two links are the folder's own, each thread adds one.
+    if rustix::fs::stat("/proc/self/task")?.st_nlink != 3 {
+        return Ok(false);
+    }
+    // SAFETY: there is one thread, so the copy finds every lock free and all memory in order.
+    match unsafe { libc::fork() } {
+        0 => (),
+        pid if pid < 0 => return Err(crate::syscall::last_errno()),
+        _ => return Ok(true),
+    }
+    // SAFETY: the copy ends below, so nothing that owned a descriptor here is used or dropped;
+    // 0, 1 and 2 stay open, on the null device. An empty signal set is a valid mask.
+    unsafe {
+        libc::setsid();
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        for number in 0..3 {
+            libc::dup2(null, number);
+        }
+        crate::act::close_from(3);
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+    work();
+    // SAFETY: _exit never returns and runs nothing of ours.
+    unsafe { libc::_exit(0) }
+}
+
 /// Becomes this program. Returns only when that fails.
 pub fn replace(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
     let arguments = pointers(arguments);

@@ -178,30 +178,37 @@ impl<'a> Containers<'a> {
         self.running().join(id)
     }
 
-    /// Makes a new one under its name. `Conflict` when the name is taken.
-    pub(crate) fn create(&self, record: Arc<Record>, temporary: bool) -> Result<Container> {
+    /// Makes a new one under its name. `Conflict` when the name is taken. A temporary one comes
+    /// with its lock: as long as it is held, nobody else makes a monitor for it.
+    pub(crate) fn create(
+        &self,
+        record: Arc<Record>,
+        temporary: bool,
+    ) -> Result<(Container, Option<Lock>)> {
         let run = self.run_folder(&record.id);
         make_folders(&self.running())?;
         let text = json::to_string(&*record);
         names::claim(self, &record.name, &record.id, temporary)?;
         let made = if temporary {
-            mkdir(&run, Mode::from_raw_mode(0o700))
-                .on_path("mkdir", &run)
-                .and_then(|()| write_record(&run, &text, Sync::No))
-                .map(|()| run.clone())
+            mkdir(&run, Mode::from_raw_mode(0o700)).on_path("mkdir", &run).and_then(|()| {
+                // Before anybody can find it.
+                let lock = Lock::exclusive(&run)?;
+                write_record(&run, &text, Sync::No)?;
+                Ok((run.clone(), Some(lock)))
+            })
         } else {
             self.create_kept(&record.id, &text).and_then(|folder| {
                 make_folders(&run)?;
-                Ok(folder)
+                Ok((folder, None))
             })
         };
         match made {
-            Ok(folder) => {
+            Ok((folder, lock)) => {
                 // The command that made it asks for it next.
                 if let Ok(Some(now)) = file_state(&folder.join("config.json")) {
                     *self.recent() = Some((now, record.clone()));
                 }
-                Ok(Container { record, folder, run })
+                Ok((Container { record, folder, run }, lock))
             }
             Err(error) => {
                 let _ = remove_tree(&run);

@@ -62,6 +62,7 @@ pub(crate) struct Monitor {
     /// The end that nobody saw, to be written down before anything else.
     unseen_end: Option<State>,
     over: bool,
+    exit_code: i32,
 }
 
 /// What a ready descriptor belongs to.
@@ -102,6 +103,7 @@ impl Monitor {
             ending: None,
             unseen_end: None,
             over: false,
+            exit_code: NEVER_STARTED,
         };
         let state = State::read(run).unwrap_or_default();
         if state.status == Status::Running
@@ -125,6 +127,18 @@ impl Monitor {
     /// Nothing is left to do.
     pub(crate) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// How the container ended.
+    pub(crate) fn exit_code(&self) -> i32 {
+        self.exit_code
+    }
+
+    /// Sends the container's first process a signal. It may have ended: then nothing happens.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(container) = &self.container {
+            let _ = rustix::process::pidfd_send_signal(&container.pidfd, signal);
+        }
     }
 
     /// Waits for something to happen and does what is due. Gives the numbers of those of the
@@ -295,7 +309,8 @@ impl Monitor {
         };
     }
 
-    fn start(&mut self) -> Result<()> {
+    /// Starts the container.
+    pub(crate) fn start(&mut self) -> Result<()> {
         if self.container.is_some() || self.worker.is_some() {
             return Err(Error::conflict(format!("Container {} is already running", self.id)));
         }
@@ -395,7 +410,8 @@ impl Monitor {
 
     fn process_ended(&mut self) {
         let Some(container) = self.container.take() else { return };
-        let mut state = State::read(&self.run).unwrap_or_default();
+        let kept = !self.work.leaves_nothing();
+        let mut state = kept.then(|| State::read(&self.run)).flatten().unwrap_or_default();
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         match waitid(WaitId::PidFd(container.pidfd.as_fd()), options) {
             Ok(Some(status)) => {
@@ -504,6 +520,7 @@ impl Monitor {
             log.finish();
         }
         let exit_code = state.exit_code;
+        self.exit_code = exit_code;
         self.write_end(state);
         self.tell_waiters(exit_code);
         self.over = true;
@@ -514,6 +531,13 @@ impl Monitor {
         state.status = Status::Exited;
         state.process = None;
         state.finished = Some(base::text::time::now());
+        let mut result = Ok(());
+        if self.work.leaves_nothing() {
+            result = self.work.release();
+            if result.is_ok() {
+                return;
+            }
+        }
         state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.id);
         match state.write(&self.run) {
             // A removal did not wait for us.
@@ -521,7 +545,7 @@ impl Monitor {
             Err(error) => base::log::warn(error.message()),
             Ok(()) => (),
         }
-        if let Err(error) = self.work.release() {
+        if let Err(error) = result.and_then(|()| self.work.release()) {
             base::log::warn(error.message());
         }
     }

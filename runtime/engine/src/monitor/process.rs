@@ -166,7 +166,8 @@ fn start_and_report(
         return Err(Error::other(format!("start container {id}: its monitor was killed")));
     }
     let streams = crate::execdriver::monitored_stdio(&container, stdin)?;
-    let started = crate::execdriver::launch(engine, &container, streams, false)?;
+    let image = engine.store()?.find(&container.record.image)?;
+    let started = crate::execdriver::launch(engine, &container, &image, streams, false)?;
     let mut descriptors = vec![started.pidfd.as_fd()];
     descriptors.extend(started.terminal.as_ref().map(AsFd::as_fd));
     let sent = pass::send(report.as_fd(), &Message::Done.to_bytes(), &descriptors);
