@@ -241,9 +241,10 @@ impl Engine {
         };
         for entry in entries.flatten() {
             let Ok(id) = entry.file_name().into_string() else { continue };
-            if self.containers().open(&id)?.is_some()
-                || Lock::try_exclusive(&entry.path())?.is_none()
-            {
+            // Gone meanwhile, or one that cannot be judged: the others are looked at all the same.
+            let is_free = matches!(self.containers().open(&id), Ok(None))
+                && matches!(Lock::try_exclusive(&entry.path()), Ok(Some(_)));
+            if !is_free {
                 continue;
             }
             let _ = libcontainer::cgroup::kill(&id).and(libcontainer::cgroup::remove(&id));
