@@ -1,0 +1,22 @@
+//! Coracle's binaries on real kernels, in virtual machines of QEMU.
+//!
+//! The host's side downloads kernels ([`apt`], [`kernels`]), builds what they boot with
+//! ([`initramfs`], [`cpio`], [`modules`], [`image`]), runs machines with a hard limit ([`machine`],
+//! [`job`]) and believes nothing but their consoles ([`console`], [`summary`]). The side inside is
+//! [`guest`]; what a test is, both know ([`session`]).
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod apt;
+pub mod console;
+pub mod cpio;
+pub mod guest;
+pub mod image;
+pub mod initramfs;
+pub mod job;
+pub mod kernels;
+pub mod machine;
+pub mod modules;
+pub mod session;
+pub mod summary;
