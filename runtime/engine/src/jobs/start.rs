@@ -19,10 +19,10 @@ impl Start {
         }
         // A monitor that is just ending, or that has only the end of a killed one to write down, goes
         // without an answer; its successor starts the container.
-        let mut started = Err(Error::not_found("no monitor"));
-        for _ in 0..3 {
+        let mut started = engine.control(&container)?.ask(Message::Start, &[]);
+        for _ in 0..2 {
             match started {
-                Err(ref error) if error.kind() == Kind::NotFound => {
+                Err(ref error) if control::was_not_there(error) => {
                     started = engine.control(&container)?.ask(Message::Start, &[]);
                 }
                 _ => break,

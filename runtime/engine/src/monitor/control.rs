@@ -136,6 +136,13 @@ pub(crate) fn receive_failure(socket: BorrowedFd<'_>, kind: Kind, length: u32) -
 
 /// The monitor ended before it answered: whoever asked may look for its successor.
 const GONE: &str = "the container's monitor has ended";
+const NONE: &str = "no monitor";
+
+/// Whether an error means that there was no monitor to ask, rather than a monitor's own answer: a
+/// kernel option or a file that is missing is `NotFound` too.
+pub(crate) fn was_not_there(error: &Error) -> bool {
+    error.kind() == Kind::NotFound && [GONE, NONE].contains(&error.message())
+}
 
 /// A connection to a container's monitor.
 pub(crate) struct Control {
@@ -149,7 +156,7 @@ impl Control {
         let (_folder, address) = address(run)?;
         match connect(&socket, &address) {
             Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::NOENT) => {
-                Err(Error::not_found("no monitor"))
+                Err(Error::not_found(NONE))
             }
             result => {
                 result.on("connect to monitor in", run.display()).map(|()| Control { socket })

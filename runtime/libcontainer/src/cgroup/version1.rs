@@ -76,5 +76,8 @@ fn missing(hierarchy: &str, error: Error) -> Error {
         "pids" => "CONFIG_CGROUP_PIDS",
         _ => "CONFIG_CGROUPS",
     };
-    error.context(format!("no {hierarchy} cgroup (is it mounted? kernel option {option})"))
+    Error::unsupported(format!(
+        "no {hierarchy} cgroup (is it mounted? kernel option {option}): {}",
+        error.message()
+    ))
 }
