@@ -166,7 +166,7 @@ impl Work for LocalWork {
             execdriver::monitored_stdio(&container, stdin)?
         };
         let started = execdriver::launch(&self.engine, &container, streams, true)?;
-        Ok(Start::Done(Running { pidfd: started.pidfd, terminal: started.terminal }))
+        Ok(Start::Done(Running { process: started.process, terminal: started.terminal }))
     }
 
     fn release(&mut self) -> Result<()> {

@@ -165,13 +165,17 @@ impl Cgroup {
     }
 
     /// Whether [`join`](Cgroup::join) has anything to do once the child is there.
-    pub fn must_join(&self) -> bool {
-        !self.hierarchies.is_empty()
+    pub fn must_join(&self, was_born_in: bool) -> bool {
+        !self.hierarchies.is_empty() || (self.unified.is_some() && !was_born_in)
     }
 
-    /// Attaches a process to the version 1 hierarchies, in one burst.
-    pub fn join(&self, pid: Pid) -> Result<()> {
+    /// Attaches a process to the version 1 hierarchies, in one burst; and to the version 2 cgroup
+    /// when the kernel could not let it be born there.
+    pub fn join(&self, pid: Pid, was_born_in: bool) -> Result<()> {
         let pid = pid.as_raw_nonzero().to_string();
+        if let Some(tree) = self.layout.unified().filter(|_| !was_born_in) {
+            write(&Path::new(tree).join(PARENT).join(&self.id).join("cgroup.procs"), &pid)?;
+        }
         for hierarchy in &self.hierarchies {
             write(&version1::folder(hierarchy, &self.id).join("cgroup.procs"), &pid)?;
         }
