@@ -149,9 +149,17 @@ mod tests {
     fn every_way_to_end_has_its_reason() {
         let start = "coracle-test: start 6.1\n";
         for (text, ending, want) in [
-            ("SeaBIOS", Ending::Deadline(5), "did not boot within 5 s; last on the console: SeaBIOS"),
+            (
+                "SeaBIOS",
+                Ending::Deadline(5),
+                "did not boot within 5 s; last on the console: SeaBIOS",
+            ),
             ("", Ending::Itself, "did not boot: QEMU ended; last on the console: nothing"),
-            ("[1] Kernel panic - not syncing: VFS: no root", Ending::Itself, "kernel panic: VFS: no root"),
+            (
+                "[1] Kernel panic - not syncing: VFS: no root",
+                Ending::Itself,
+                "kernel panic: VFS: no root",
+            ),
             (start, Ending::Itself, "the machine reset or powered off too early; last: nothing"),
         ] {
             assert_eq!(read(text).why_incomplete(ending), want);

@@ -25,8 +25,7 @@ impl Archive {
         let (major, minor) = device;
         let name_size = name.len() as u32 + 1;
         // inode, mode, uid, gid, links, time, size, device (2), special device (2), name, check.
-        let fields =
-            [self.inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0];
+        let fields = [self.inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
             self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
@@ -104,7 +103,8 @@ mod tests {
         child.stdin.take().expect("stdin").write_all(&bytes).expect("write");
         let output = child.wait_with_output().expect("wait");
         let text = String::from_utf8_lossy(&output.stdout);
-        let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next_back()).collect();
+        let names: Vec<&str> =
+            text.lines().filter_map(|line| line.split(' ').next_back()).collect();
         assert_eq!(names, ["a", "a/file", "a/file", "null"], "{text}");
         assert!(text.contains("-rwxr-xr-x") && text.contains("crw-rw-rw-"), "{text}");
         assert!(text.contains("link -> a/file"), "{text}");

@@ -25,13 +25,6 @@ impl Binaries {
         let archives = image::archives(&guest, image_word(arch))?;
         Ok(Binaries { coracle: read("coracle")?, guest, archives })
     }
-
-    /// The same with another `coracle`: the controls' broken ones.
-    #[must_use]
-    pub fn with_coracle(mut self, coracle: Vec<u8>) -> Binaries {
-        self.coracle = coracle;
-        self
-    }
 }
 
 /// The image specification's word for a CPU.
@@ -63,8 +56,7 @@ pub fn common(binaries: &Binaries, modules_folder: &Path) -> Result<Vec<u8>> {
     archive.file(&format!("{}/probe.tar", inside(IMAGES)), 0o644, &binaries.archives.docker);
     archive.file(&format!("{}/probe-oci.tar", inside(IMAGES)), 0o644, &binaries.archives.oci);
     archive.folder(inside(MODULES));
-    for (number, path) in
-        modules::ordered(modules_folder, modules::WANTED)?.into_iter().enumerate()
+    for (number, path) in modules::ordered(modules_folder, modules::WANTED)?.into_iter().enumerate()
     {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{}/{number:03}-{}", inside(MODULES), name.trim_end_matches(".xz"));

@@ -2,13 +2,15 @@
 //! at once as there are cores.
 
 use crate::apt::Mirror;
-use crate::console::{Ending, Verdict};
+use crate::console::Verdict;
 use crate::guest::Configuration;
 use crate::initramfs::{self, Binaries};
 use crate::kernels::{Kernel, Unpacked};
 use crate::machine::{Boot, Machine};
-use base::{OnError, Result};
+use crate::session::Session;
+use base::{Error, OnError, Result};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,9 +36,28 @@ pub struct Job {
     pub tests: Vec<Test>,
     /// Megabytes, instead of the kernel's row.
     pub memory: Option<u32>,
+    /// A hard limit of its own.
+    pub limit: Option<Duration>,
+    /// A control: every test must fail, with this text in the reason.
+    pub must_fail: Option<&'static str>,
 }
 
 impl Job {
+    /// A boot with nothing special about it.
+    #[must_use]
+    pub fn new(kernel: &'static Kernel, arch: &str, cgroup: &str, tests: Vec<Test>) -> Job {
+        Job {
+            kernel,
+            arch: arch.to_string(),
+            configuration: Configuration { cgroup: cgroup.to_string(), ..Configuration::default() },
+            boot_parameters: String::new(),
+            variant: String::new(),
+            tests,
+            memory: None,
+            limit: None,
+            must_fail: None,
+        }
+    }
     /// `6.1 x86_64 v2`
     #[must_use]
     pub fn name(&self) -> String {
@@ -84,6 +105,26 @@ impl Report {
     pub fn is_good(&self) -> bool {
         !self.verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)))
     }
+}
+
+/// The tests of a folder, in the order of their names; with `only`, no others.
+pub fn tests_of(folder: &Path, only: &[String]) -> Result<Vec<Test>> {
+    let mut tests = Vec::new();
+    for entry in std::fs::read_dir(folder).on_path("read", folder)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path().join("session");
+        let text = std::fs::read_to_string(&path).on_path("read", &path)?;
+        Session::parse(&text)
+            .map_err(|error| Error::bad_input(format!("{}: {error}", path.display())))?;
+        if only.is_empty() || only.contains(&name) {
+            tests.push((name, text));
+        }
+    }
+    if let Some(name) = only.iter().find(|name| !tests.iter().any(|(other, _)| other == *name)) {
+        return Err(Error::bad_input(format!("there is no test {name}")));
+    }
+    tests.sort();
+    Ok(tests)
 }
 
 /// Kernels that could not be had, and those that could.
@@ -143,9 +184,9 @@ fn commons(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<Commons> {
     for job in jobs {
         let key = (job.kernel.name(), job.arch.clone());
         let Some(unpacked) = fetched.kernels.get(&key.0) else { continue };
-        if !commons.contains_key(&key) {
+        if let Entry::Vacant(entry) = commons.entry(key) {
             let binaries = Binaries::read(&place.dist, &job.arch)?;
-            commons.insert(key, initramfs::common(&binaries, &unpacked.modules)?);
+            entry.insert(initramfs::common(&binaries, &unpacked.modules)?);
         }
     }
     Ok(commons)
@@ -158,14 +199,27 @@ fn run_one(place: &Place, fetched: &Fetched, commons: &Commons, job: &Job) -> Re
     };
     let boot = boot(place, unpacked, common, job)?;
     let wanted: Vec<String> = job.tests.iter().map(|(name, _)| name.clone()).collect();
+    let mut verdicts = boot.console.verdicts(&wanted, boot.ending);
+    if let Some(reason) = job.must_fail {
+        verdicts =
+            verdicts.into_iter().map(|(name, told)| (name, control(&told, reason))).collect();
+    }
     Ok(Report {
         name: job.name(),
-        verdicts: boot.console.verdicts(&wanted, boot.ending),
+        verdicts,
         notes: boot.console.notes,
         release: boot.console.release.unwrap_or_default(),
         took: boot.took,
         log: log_of(place, job),
     })
+}
+
+/// A control passes when its test has failed for the right reason.
+fn control(told: &Verdict, reason: &str) -> Verdict {
+    match told {
+        Verdict::Failed(text) if text.contains(reason) => Verdict::Passed(text.clone()),
+        other => Verdict::Failed(format!("the control wants {reason:?}, not {other:?}")),
+    }
 }
 
 fn log_of(place: &Place, job: &Job) -> PathBuf {
@@ -187,7 +241,7 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
         boot_parameters: &job.boot_parameters,
         memory: job.memory,
         more: &[],
-        limit: place.limit,
+        limit: job.limit.unwrap_or(place.limit),
         log,
     }
     .run();
@@ -205,10 +259,4 @@ fn not_booted(job: &Job, reason: &str) -> Report {
         took: Duration::ZERO,
         log: PathBuf::new(),
     }
-}
-
-/// Used where an ending is not needed: the boot that tells all ends by itself.
-#[must_use]
-pub fn ended_well(boot: &Boot) -> bool {
-    boot.console.is_complete() && boot.ending == Ending::Itself
 }

@@ -10,7 +10,9 @@
 
 pub mod apt;
 pub mod console;
+pub mod controls;
 pub mod cpio;
+pub mod cut_down;
 pub mod guest;
 pub mod image;
 pub mod initramfs;

@@ -2,12 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use base::{Error, OnError, Result};
-use qemu_tests::guest::Configuration;
+use base::{Error, Result};
 use qemu_tests::job::{self, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
-use qemu_tests::session::Session;
 use qemu_tests::summary::{self, Sums};
+use qemu_tests::{controls, cut_down};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,8 +14,9 @@ use std::time::Duration;
 const USAGE: &str = "\
 qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid|v2]… [TEST…]
 
-Without flags: the default set of kernels, every test. --list names kernels and tests, --arches the
-CPUs whose binaries are needed. --limit SECONDS is the hard limit of each boot (240).
+Without flags: the default set of kernels, every test. --special: only the machines that lack
+something and the controls. --list names kernels and tests, --arches the CPUs whose binaries are
+needed. --limit SECONDS is the hard limit of each boot (240).
 Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed.
 ";
 
@@ -24,6 +24,7 @@ Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed
 #[derive(Default)]
 struct Asked {
     all: bool,
+    special: bool,
     list: bool,
     arches: bool,
     arch: Vec<String>,
@@ -42,6 +43,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
         };
         match word.as_str() {
             "--all" => asked.all = true,
+            "--special" => asked.special = true,
             "--list" => asked.list = true,
             "--arches" => asked.arches = true,
             "--arch" => asked.arch.push(value()?),
@@ -49,7 +51,8 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
             "--cgroup" => asked.cgroup.push(value()?),
             "--limit" => {
                 let text = value()?;
-                let seconds = text.parse().map_err(|_| Error::bad_input(format!("--limit {text}")))?;
+                let seconds =
+                    text.parse().map_err(|_| Error::bad_input(format!("--limit {text}")))?;
                 asked.limit = Some(seconds);
             }
             flag if flag.starts_with('-') => return Err(Error::bad_input(USAGE)),
@@ -57,26 +60,6 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
         }
     }
     Ok(asked)
-}
-
-/// The tests of a folder, in the order of their names.
-fn tests_of(folder: &Path, only: &[String]) -> Result<Vec<Test>> {
-    let mut tests = Vec::new();
-    for entry in std::fs::read_dir(folder).on_path("read", folder)?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = entry.path().join("session");
-        let text = std::fs::read_to_string(&path).on_path("read", &path)?;
-        Session::parse(&text)
-            .map_err(|error| Error::bad_input(format!("{}: {error}", path.display())))?;
-        if only.is_empty() || only.contains(&name) {
-            tests.push((name, text));
-        }
-    }
-    if let Some(name) = only.iter().find(|name| !tests.iter().any(|(other, _)| other == *name)) {
-        return Err(Error::bad_input(format!("there is no test {name}")));
-    }
-    tests.sort();
-    Ok(tests)
 }
 
 /// The kernels and CPUs that were asked for.
@@ -110,20 +93,24 @@ fn jobs(asked: &Asked, tests: &[Test]) -> Vec<Job> {
             vec![one_layout(arch).to_string()]
         };
         for cgroup in layouts {
-            jobs.push(Job {
-                kernel,
-                arch: arch.to_string(),
-                configuration: Configuration { cgroup, ..Configuration::default() },
-                boot_parameters: String::new(),
-                variant: String::new(),
-                tests: tests.to_vec(),
-                memory: None,
-            });
+            jobs.push(Job::new(kernel, arch, &cgroup, tests.to_vec()));
         }
     }
     // The slow ones first, so that no core waits for the last.
     jobs.sort_by_key(|job| job.kernel.arch == "x86_64");
     jobs
+}
+
+/// The machines that lack something, and the controls: on the first kernel of the list. They
+/// belong to every run that does not name kernels, layouts or tests.
+fn special_jobs(asked: &Asked, home: &Path) -> Result<Vec<Job>> {
+    let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
+    if !asked.special && named.iter().any(|list| !list.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let mut jobs = controls::jobs();
+    jobs.extend(cut_down::jobs(&home.join("cut-down"))?);
+    Ok(jobs)
 }
 
 /// What is usual on such devices.
@@ -138,8 +125,13 @@ fn one_layout(arch: &str) -> &'static str {
 fn run() -> Result<ExitCode> {
     let asked = parse(std::env::args().skip(1))?;
     let home = PathBuf::from("qemu-tests");
-    let tests = tests_of(&home.join("tests"), &asked.tests)?;
-    let jobs = jobs(&asked, &tests);
+    let tests = job::tests_of(&home.join("tests"), &asked.tests)?;
+    let mut jobs = jobs(&asked, &tests);
+    let special = special_jobs(&asked, &home)?;
+    if asked.special {
+        jobs.clear();
+    }
+    jobs.extend(special);
     if asked.arches || asked.list {
         let mut arches: Vec<&str> = jobs.iter().map(|job| job.arch.as_str()).collect();
         arches.sort_unstable();
@@ -169,10 +161,8 @@ fn run() -> Result<ExitCode> {
     }
     let fetched = job::fetch(&place.cache, &wanted)?;
     print!("{}", summary::of_kernels(&fetched));
-    let possible: Vec<Job> = jobs
-        .into_iter()
-        .filter(|job| fetched.kernels.contains_key(&job.kernel.name()))
-        .collect();
+    let possible: Vec<Job> =
+        jobs.into_iter().filter(|job| fetched.kernels.contains_key(&job.kernel.name())).collect();
     let reports = job::run(&place, &fetched, &possible, &|report| {
         print!("{}", summary::of_report(report));
     })?;

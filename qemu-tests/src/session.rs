@@ -150,7 +150,8 @@ mod tests {
     #![allow(clippy::expect_used)]
     use super::*;
 
-    const TEXT: &str = "# about\nneeds memory pids\n\n$ say 'a b' \"\"\na b\n...\nend*\n! bad\n? 3\n~ x\n";
+    const TEXT: &str =
+        "# about\nneeds memory pids\n\n$ say 'a b' \"\"\na b\n...\nend*\n! bad\n? 3\n~ x\n";
 
     #[test]
     fn a_session_is_read() {

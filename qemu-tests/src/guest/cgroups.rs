@@ -30,7 +30,8 @@ pub(super) fn mount_all(layout: &str) -> Result<(), String> {
                 mount_one(&target, &option, flags)?;
             }
             let link = format!("{MOUNT}/{name}");
-            std::os::unix::fs::symlink(&option, &link).map_err(|error| format!("{link}: {error}"))?;
+            std::os::unix::fs::symlink(&option, &link)
+                .map_err(|error| format!("{link}: {error}"))?;
             continue;
         }
         mount_one(&target, &option, flags)?;

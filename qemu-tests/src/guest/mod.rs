@@ -31,7 +31,7 @@ pub struct Configuration {
     pub without: Vec<String>,
     /// The root folder's place: empty for RAM, else a block device with ext4.
     pub disk: String,
-    /// What to do instead of tests: `hang`, `panic`, `reboot` (the controls).
+    /// What goes wrong on purpose (the controls): `hang`, `panic`, `reboot`, `broken`.
     pub instead: String,
 }
 
@@ -175,6 +175,12 @@ fn control(instead: &str) -> Result<(), String> {
             let _ = rustix::system::reboot(rustix::system::RebootCommand::Restart);
             Err("the machine did not reboot".to_string())
         }
+        // A binary that was cut off on its way to the device.
+        "broken" => std::fs::File::options()
+            .write(true)
+            .open("/bin/coracle")
+            .and_then(|file| file.set_len(50_000))
+            .map_err(|error| error.to_string()),
         _ => Ok(()),
     }
 }

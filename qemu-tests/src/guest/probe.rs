@@ -63,8 +63,7 @@ fn trap(code: u8) -> ExitCode {
     let wait = || -> std::io::Result<()> {
         let signals = base_sys::signal::descriptor(&[Signal::TERM.as_raw()])?;
         print("ready")?;
-        let mut waiting =
-            [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
+        let mut waiting = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut waiting, None)?;
         print("bye")
     };

@@ -59,11 +59,16 @@ fn run_session(session: &Session) -> Outcome {
     for step in &session.steps {
         if let Err(reason) = run_step(step) {
             put_away();
-            return Outcome::Failed(format!("line {}: {}: {reason}", step.line, step.words.join(" ")));
+            return Outcome::Failed(format!(
+                "line {}: {}: {reason}",
+                step.line,
+                step.words.join(" ")
+            ));
         }
     }
     match wait_until(PATIENCE, || {
-        let more: Vec<String> = left().into_iter().filter(|entry| !before.contains(entry)).collect();
+        let more: Vec<String> =
+            left().into_iter().filter(|entry| !before.contains(entry)).collect();
         if more.is_empty() { Ok(()) } else { Err(more.join(", ")) }
     }) {
         Ok(()) => Outcome::Ok,
@@ -137,7 +142,10 @@ fn run(words: &[String]) -> Result<Done, String> {
 fn wait_for(pid: Pid) -> Result<i32, String> {
     let begin = Instant::now();
     let code = |status: WaitStatus| {
-        status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(-1)
+        status
+            .exit_status()
+            .or(status.terminating_signal().map(|signal| 128 + signal))
+            .unwrap_or(-1)
     };
     loop {
         match wait(WaitOptions::NOHANG) {
@@ -162,7 +170,9 @@ fn left() -> Vec<String> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.path().display().to_string()).collect()
     };
-    for folder in ["/var/lib/coracle/containers", "/run/coracle/containers", "/var/lib/coracle/uppers"] {
+    for folder in
+        ["/var/lib/coracle/containers", "/run/coracle/containers", "/var/lib/coracle/uppers"]
+    {
         found.extend(names(folder));
     }
     for hierarchy in names("/sys/fs/cgroup").into_iter().chain(["/sys/fs/cgroup".to_string()]) {
