@@ -3,7 +3,8 @@
 //! The host's side downloads kernels ([`apt`], [`kernels`]), builds what they boot with
 //! ([`initramfs`], [`cpio`], [`modules`], [`image`]), runs machines with a hard limit ([`machine`],
 //! [`job`]) and believes nothing but their consoles ([`console`], [`summary`]). The side inside is
-//! [`guest`]; what a test is, both know ([`session`]).
+//! [`guest`]; what a test is, both know ([`session`]). Kernels that no package offers any more are
+//! imitated by refusing what they did not know ([`older`]).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -20,5 +21,6 @@ pub mod job;
 pub mod kernels;
 pub mod machine;
 pub mod modules;
+pub mod older;
 pub mod session;
 pub mod summary;

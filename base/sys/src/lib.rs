@@ -18,6 +18,7 @@ pub mod pass;
 pub mod plan;
 pub mod process;
 pub mod resolve;
+pub mod seccomp;
 pub mod signal;
 pub mod spawn;
 mod syscall;

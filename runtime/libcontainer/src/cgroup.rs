@@ -10,7 +10,7 @@ mod filter;
 mod version1;
 mod version2;
 
-use base::{Error, OnError, Result};
+use base::{Error, Kind, OnError, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::Pid;
 use std::fmt::Write as _;
@@ -112,10 +112,14 @@ impl Cgroup {
             Cgroup { layout, id: id.to_string(), unified: None, hierarchies: Vec::new() };
         let result = match layout {
             Layout::Version2 => cgroup.create_unified(Some(limits)),
-            Layout::Hybrid => {
-                cgroup.create_unified(None).and_then(|()| cgroup.create_version1(limits, false))
-            }
-            Layout::Version1 => cgroup.create_version1(limits, true),
+            Layout::Hybrid => match cgroup.create_unified(None) {
+                // Linux before 4.15: device rules by the version 1 controller instead.
+                Err(error) if error.kind() == Kind::Unsupported && version1::exists("devices") => {
+                    cgroup.create_version1(limits, &["devices"])
+                }
+                result => result.and_then(|()| cgroup.create_version1(limits, &[])),
+            },
+            Layout::Version1 => cgroup.create_version1(limits, &["devices", "freezer", "pids"]),
             Layout::None => Err(Error::unsupported(
                 "no cgroups: mount cgroup2 on /sys/fs/cgroup (kernel option CONFIG_CGROUPS)",
             )),
@@ -135,24 +139,22 @@ impl Cgroup {
         let folder = format!("{tree}/{PARENT}/{}", self.id);
         let made = match make_folder(&folder) {
             // The first container since the boot.
-            Err(error) if error.kind() == base::Kind::NotFound => {
+            Err(error) if error.kind() == Kind::NotFound => {
                 version2::make_parent(tree, limits.is_some())?;
                 make_folder(&folder)
             }
             result => result,
         };
         made?;
-        let descriptor = open_folder(&folder)?;
-        filter::ensure(&format!("{tree}/{PARENT}"))?;
+        self.unified = Some(open_folder(&folder)?);
         if let Some(limits) = limits {
             version2::set(Path::new(&folder), limits)?;
         }
-        self.unified = Some(descriptor);
-        Ok(())
+        filter::ensure(&format!("{tree}/{PARENT}"))
     }
 
-    fn create_version1(&mut self, limits: &Limits, alone: bool) -> Result<()> {
-        self.hierarchies = version1::hierarchies(limits, alone);
+    fn create_version1(&mut self, limits: &Limits, besides: &[&str]) -> Result<()> {
+        self.hierarchies = version1::hierarchies(limits, besides);
         for hierarchy in &self.hierarchies {
             version1::create(hierarchy, &self.id, limits)?;
         }
