@@ -111,6 +111,7 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
+    // SAFETY: as the trait asks.
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match class(layout.size(), layout.align()) {
             Some(class) => self.with(|stock| {
@@ -125,6 +126,7 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
+    // SAFETY: as the trait asks.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let (old, new) = (class(layout.size(), layout.align()), class(size, layout.align()));
         if old.is_some() && old == new {

@@ -90,7 +90,7 @@ impl Work for OwnWork {
         let Made { container, image, .. } = &self.made;
         let streams = execdriver::own_stdio(container)?;
         let started = execdriver::launch(&self.engine, container, image, streams, true)?;
-        Ok(Start::Done(Running { pidfd: started.pidfd, terminal: None }))
+        Ok(Start::Done(Running { process: started.process, terminal: None }))
     }
 
     fn leaves_nothing(&self) -> bool {

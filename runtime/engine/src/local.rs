@@ -213,7 +213,7 @@ impl Work for LocalWork {
         };
         let image = self.engine.store()?.find(&container.record.image)?;
         let started = execdriver::launch(&self.engine, &container, &image, streams, true)?;
-        Ok(Start::Done(Running { pidfd: started.pidfd, terminal: started.terminal }))
+        Ok(Start::Done(Running { process: started.process, terminal: started.terminal }))
     }
 
     fn release(&mut self) -> Result<()> {

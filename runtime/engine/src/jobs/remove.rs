@@ -1,6 +1,6 @@
 //! `remove` (Docker's job `delete`): takes a container away.
 
-use super::wait::is_readable_within;
+use super::stop::ends_within;
 use super::{Condition, Wait};
 use crate::Engine;
 use crate::container::{Container, Status};
@@ -48,10 +48,10 @@ fn end(engine: &Engine, container: &Container) -> Result<()> {
     let wait = Wait { container: container.id().to_string(), condition: Condition::NextExit };
     let waiting = wait.begin(engine);
     let state = container.state();
-    if let Some(pidfd) = state.process.as_ref().and_then(|process| process.open()) {
+    if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
         // It may end by itself just now.
         let _ = state.signal(container.id(), Signal::KILL);
-        if !is_readable_within(&pidfd, PATIENCE)? {
+        if !ends_within(&process, PATIENCE)? {
             let text = format!("container {} does not end: a process hangs", container.id());
             return Err(Error::other(text));
         }

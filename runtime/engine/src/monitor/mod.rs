@@ -24,12 +24,13 @@ pub(crate) use process::{open_null, spawn_monitor, spawn_reaper};
 pub(crate) use streams::container_outputs;
 
 use base::Result;
+use base::sys::process::Process;
 use std::os::fd::OwnedFd;
 
 /// A container that was just started.
 pub(crate) struct Running {
     /// Its first process, safe from reuse.
-    pub pidfd: OwnedFd,
+    pub process: Process,
     /// The terminal's master, if it has one.
     pub terminal: Option<OwnedFd>,
 }

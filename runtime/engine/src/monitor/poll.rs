@@ -7,10 +7,11 @@ use super::streams::Streams;
 use super::{Running, Start, Work};
 use crate::container::{State, Status};
 use base::sys::Errno;
+use base::sys::process::Process;
 use base::{Error, OnError, Result};
 use base_http::frames::Channel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -110,11 +111,11 @@ impl Monitor {
             && let Some(process) = &state.process
         {
             match process.open() {
-                Some(pidfd) => {
+                Some(process) => {
                     if !config.terminal {
                         monitor.streams.open_outputs(run)?;
                     }
-                    monitor.container = Some(Running { pidfd, terminal: None });
+                    monitor.container = Some(Running { process, terminal: None });
                 }
                 // Its end was seen by nobody: that is written down, and a new start may follow. Not
                 // here: who makes a monitor holds the lock that a release needs.
@@ -137,7 +138,7 @@ impl Monitor {
     /// Sends the container's first process a signal. It may have ended: then nothing happens.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         if let Some(container) = &self.container {
-            let _ = rustix::process::pidfd_send_signal(&container.pidfd, signal);
+            let _ = container.process.signal(signal);
         }
     }
 
@@ -197,7 +198,8 @@ impl Monitor {
             add(Source::Worker, worker.as_fd(), PollFlags::IN);
         }
         if let Some(container) = &self.container {
-            add(Source::Process, container.pidfd.as_fd(), PollFlags::IN);
+            let end = container.process.end().on("watch", "container")?;
+            add(Source::Process, end, PollFlags::IN);
         }
         // No further output is read before every client has taken the last.
         let output_is_due = !self.attached.iter().any(Attached::has_pending);
@@ -349,8 +351,8 @@ impl Monitor {
         self.work.abandon();
         let _ = libcontainer::cgroup::kill(&self.id);
         if let Some(mut state) = State::read(&self.run).filter(|s| s.status == Status::Running) {
-            if let Some(pidfd) = state.process.as_ref().and_then(|process| process.open()) {
-                let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+            if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
+                let _ = process.signal(rustix::process::Signal::KILL);
             }
             state.status = Status::Exited;
             state.exit_code = NEVER_STARTED;
@@ -386,10 +388,14 @@ impl Monitor {
         };
         let answer = answer.and_then(|()| {
             let mut descriptors = descriptors.into_iter();
-            let pidfd = descriptors
-                .next()
-                .ok_or_else(|| Error::other("start container: the worker gave no process"))?;
-            self.runs(Running { pidfd, terminal: descriptors.next() });
+            // The worker has written the state before it answered.
+            let pid = State::read(&self.run)
+                .and_then(|state| Pid::from_raw(state.process.map_or(0, |process| process.pid)));
+            let (Some(pid), Some(descriptor)) = (pid, descriptors.next()) else {
+                return Err(Error::other("start container: the worker gave no process"));
+            };
+            let process = Process::received(pid, descriptor).on("watch", "container")?;
+            self.runs(Running { process, terminal: descriptors.next() });
             Ok(())
         });
         self.work.started();
@@ -412,8 +418,7 @@ impl Monitor {
         let Some(container) = self.container.take() else { return };
         let kept = !self.work.leaves_nothing();
         let mut state = kept.then(|| State::read(&self.run)).flatten().unwrap_or_default();
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        match waitid(WaitId::PidFd(container.pidfd.as_fd()), options) {
+        match container.process.wait() {
             Ok(Some(status)) => {
                 let signal = || status.terminating_signal().map(|signal| 128 + signal);
                 state.exit_code = status.exit_status().or_else(signal).unwrap_or(255);

@@ -168,12 +168,12 @@ fn start_and_report(
     let streams = crate::execdriver::monitored_stdio(&container, stdin)?;
     let image = engine.store()?.find(&container.record.image)?;
     let started = crate::execdriver::launch(engine, &container, &image, streams, false)?;
-    let mut descriptors = vec![started.pidfd.as_fd()];
+    let mut descriptors = vec![started.process.descriptor()];
     descriptors.extend(started.terminal.as_ref().map(AsFd::as_fd));
     let sent = pass::send(report.as_fd(), &Message::Done.to_bytes(), &descriptors);
     if sent.is_err() {
         // The monitor was killed meanwhile: nobody would wait for what was started.
-        let _ = rustix::process::pidfd_send_signal(&started.pidfd, Signal::KILL);
+        let _ = started.process.signal(Signal::KILL);
         let _ = libcontainer::cgroup::kill(id).and(libcontainer::cgroup::remove(id));
         let _ = state.write(&container.run);
     }
