@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod builtin;
+mod claim;
 mod container;
 mod engine;
 mod execdriver;

@@ -15,7 +15,7 @@ mod record;
 mod state;
 
 pub(crate) use record::Record;
-pub(crate) use state::{Process, State, Status};
+pub(crate) use state::{Process, State, Status, boot_id};
 
 use base::files::{Lock, Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
 use base::folders::Folders;

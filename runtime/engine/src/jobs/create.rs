@@ -1,7 +1,7 @@
 //! `create`: a record and a name for a new container.
 
 use crate::container::{Container, Record};
-use crate::{Engine, execdriver, runconfig};
+use crate::{Engine, claim, execdriver, runconfig};
 use base::files::Lock;
 use base::text::time::{now, rfc3339};
 use base::text::{id, name};
@@ -48,6 +48,7 @@ impl Create {
             )));
         }
         let store = engine.store()?;
+        claim::claim(engine.folders())?;
         let image = store.find(&config.image)?;
         let command = runconfig::merge(&mut config, &image.config)?;
         let id = id::new()?;
