@@ -152,6 +152,13 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
+    fn a_process_with_several_threads_is_not_copied() {
+        let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || receiver.recv());
+        assert_eq!(aside(|| ()), Ok(false));
+    }
+
+    #[test]
     fn a_program_that_is_not_there_is_told() {
         let null = std::fs::File::open("/dev/null").expect("/dev/null");
         let started = start(&Program {
