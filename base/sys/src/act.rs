@@ -286,6 +286,18 @@ impl Walker {
                 let (flags, data) = (number(cursor)?, text(cursor)?);
                 mounts::mount(source, target, kind, flags, data)?;
             }
+            Operation::MountFirst => {
+                let (kind, target, count) = (text(cursor)?, text(cursor)?, number(cursor)?);
+                let mut result = Err(Errno::INVAL);
+                for _ in 0..count {
+                    let data = text(cursor)?;
+                    // EINVAL: an option that this kernel does not know.
+                    if result == Err(Errno::INVAL) {
+                        result = mounts::mount(kind, target, kind, 0, data);
+                    }
+                }
+                result?;
+            }
             Operation::MountIn => {
                 let (source, target, kind) = (text(cursor)?, text(cursor)?, text(cursor)?);
                 let (flags, data, options) = (number(cursor)?, text(cursor)?, number(cursor)?);

@@ -4,10 +4,14 @@
 //! parts of its plan, each with the descriptors that the part names by slot, and walks them (see
 //! [`act`](crate::act)). It answers with records of 12 bytes; the end of the stream means that it
 //! has become the program, or has died.
+//!
+//! clone3(2) came with Linux 5.3, birth into a cgroup with 5.7. Before, clone(2) makes the child,
+//! and whoever starts it attaches it to its cgroup; see [`Child::born_in_cgroup`].
 
 use crate::act;
 use crate::pass;
 use crate::plan::Plan;
+use crate::process::Process;
 use crate::syscall::raw;
 use crate::{Errno, act::Record};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -52,7 +56,9 @@ pub struct Child {
     /// Its process id as we see it.
     pub pid: Pid,
     /// The same, safe from reuse.
-    pub pidfd: OwnedFd,
+    pub process: Process,
+    /// It was born into the cgroup that was asked for; else it must be attached.
+    pub born_in_cgroup: bool,
     channel: OwnedFd,
 }
 
@@ -94,40 +100,105 @@ struct CloneArguments {
 const SIZE_WITHOUT_CGROUP: usize = 64;
 const SIZE_WITH_CGROUP: usize = 88;
 
+/// A fresh child, seen from the parent.
+struct Born {
+    pid: i32,
+    /// Where the kernel can give one with the clone (Linux 5.2).
+    pidfd: Option<OwnedFd>,
+    in_cgroup: bool,
+}
+
+type Way = fn(&Clone<'_>) -> Result<Born, Errno>;
+
+/// clone3(2). In the child the pid is 0.
+fn clone3(clone: &Clone<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<Born, Errno> {
+    let mut pidfd: libc::c_int = -1;
+    let mut arguments = CloneArguments {
+        flags: clone.namespaces | CLONE_PIDFD,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArguments::default()
+    };
+    let mut size = SIZE_WITHOUT_CGROUP;
+    if clone.parent_waits {
+        // The kernel takes our own exit signal; it refuses another one.
+        arguments.flags |= CLONE_PARENT;
+        arguments.exit_signal = 0;
+    }
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.as_raw_fd() as u64;
+        size = SIZE_WITH_CGROUP;
+    }
+    // SAFETY: without CLONE_VM this is a fork: the child goes on with its own copy of our memory
+    // and stack. Our caller lets it run nothing but `act::child`, which allocates nothing and takes
+    // no lock that another thread of ours could hold, and never returns.
+    let pid = unsafe { raw!(libc::SYS_clone3, &raw mut arguments, size) }?;
+    Ok(Born { pid: pid as i32, pidfd: fresh(pid, pidfd), in_cgroup: cgroup.is_some() })
+}
+
+/// clone(2). Kernels before 5.2 do not know CLONE_PIDFD, and ignore it.
+fn clone2(clone: &Clone<'_>, with_pidfd: bool) -> Result<Born, Errno> {
+    let mut pidfd: libc::c_int = -1;
+    let mut flags = clone.namespaces;
+    // Exit signal 0: with CLONE_PARENT the kernel takes our own.
+    flags |= if clone.parent_waits { CLONE_PARENT } else { libc::SIGCHLD as u64 };
+    if with_pidfd {
+        flags |= CLONE_PIDFD;
+    }
+    // SAFETY: as for clone3 above. No stack: the child goes on with a copy of ours. The third
+    // argument, on all of our CPUs, is where the descriptor goes.
+    let pid = unsafe {
+        raw!(libc::SYS_clone, flags as libc::c_ulong, 0_usize, &raw mut pidfd, 0_usize, 0_usize)
+    }?;
+    Ok(Born { pid: pid as i32, pidfd: fresh(pid, pidfd), in_cgroup: false })
+}
+
+fn fresh(pid: usize, pidfd: libc::c_int) -> Option<OwnedFd> {
+    if pid == 0 || pidfd < 0 {
+        return None;
+    }
+    // SAFETY: in the parent the kernel has put a fresh descriptor there.
+    Some(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+/// The best way that this kernel, and a filter around us, knows.
+fn clone_best(clone: &Clone<'_>) -> Result<Born, Errno> {
+    let mut born = clone3(clone, clone.cgroup);
+    // Before Linux 5.7: E2BIG, for the cgroup lies behind what the kernel knows of the arguments.
+    if clone.cgroup.is_some() && matches!(born, Err(Errno::TOOBIG | Errno::INVAL)) {
+        born = clone3(clone, None);
+    }
+    match born {
+        // EPERM is also what filters answer to calls that they do not know; if it is meant,
+        // clone(2) gives it again.
+        Err(Errno::NOSYS | Errno::PERM) => match clone2(clone, true) {
+            Err(Errno::INVAL) => clone2(clone, false),
+            born => born,
+        },
+        born => born,
+    }
+}
+
 impl Child {
-    /// Clones. ENOSYS: Linux before 5.3, or a filter around us.
+    /// Clones.
     pub fn start(clone: &Clone<'_>) -> Result<Child, Errno> {
+        Child::start_by(clone, clone_best)
+    }
+
+    fn start_by(clone: &Clone<'_>, way: Way) -> Result<Child, Errno> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let mut pidfd: libc::c_int = -1;
-        let mut arguments = CloneArguments {
-            flags: clone.namespaces | CLONE_PIDFD,
-            pidfd: &raw mut pidfd as u64,
-            exit_signal: libc::SIGCHLD as u64,
-            ..CloneArguments::default()
-        };
-        let mut size = SIZE_WITHOUT_CGROUP;
-        if clone.parent_waits {
-            // The kernel takes our own exit signal; it refuses another one.
-            arguments.flags |= CLONE_PARENT;
-            arguments.exit_signal = 0;
-        }
-        if let Some(cgroup) = clone.cgroup {
-            arguments.flags |= CLONE_INTO_CGROUP;
-            arguments.cgroup = cgroup.as_raw_fd() as u64;
-            size = SIZE_WITH_CGROUP;
-        }
-        // SAFETY: without CLONE_VM this is a fork: the child goes on with its own copy of our
-        // memory and stack. It runs nothing but `act::child`, which allocates nothing and takes no
-        // lock that another thread of ours could hold, and never returns.
-        let pid = unsafe { raw!(libc::SYS_clone3, &raw mut arguments, size) }?;
-        if pid == 0 {
+        let born = way(clone)?;
+        if born.pid == 0 {
             act::child(theirs.as_raw_fd());
         }
-        // SAFETY: the kernel has put a fresh descriptor there.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-        let pid = Pid::from_raw(pid as i32).ok_or(Errno::CHILD)?;
-        Ok(Child { pid, pidfd, channel: ours })
+        let pid = Pid::from_raw(born.pid).ok_or(Errno::CHILD)?;
+        let process = match born.pidfd {
+            Some(pidfd) => Process::of_pidfd(pid, pidfd),
+            None => Process::open(pid)?,
+        };
+        Ok(Child { pid, process, born_in_cgroup: born.in_cgroup, channel: ours })
     }
 
     /// Sends the next part of the plan; `descriptors` are its slots, counted over all parts.
@@ -142,11 +213,11 @@ impl Child {
     pub fn answer(&self, descriptors: &mut Vec<OwnedFd>) -> Result<Answer, Errno> {
         let mut running = false;
         loop {
-            // The pidfd as well: a child killed between two words may leave the stream open in a
+            // Its end as well: a child killed between two words may leave the stream open in a
             // process that it cloned.
             let mut waiting = [
                 PollFd::new(&self.channel, PollFlags::IN),
-                PollFd::new(&self.pidfd, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.process.end()?, PollFlags::IN),
             ];
             match poll(&mut waiting, None) {
                 Err(Errno::INTR) => continue,
@@ -178,6 +249,38 @@ impl Child {
                     });
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Operation, Tolerate};
+
+    /// Every way gives a child that walks its plan and that we wait for.
+    #[test]
+    fn older_ways_to_clone_give_the_same_child() {
+        let ways: [Way; 4] = [
+            clone_best,
+            |clone| clone3(clone, None),
+            |clone| clone2(clone, true),
+            |clone| clone2(clone, false),
+        ];
+        for way in ways {
+            let clone = Clone { namespaces: 0, cgroup: None, parent_waits: false };
+            let child = Child::start_by(&clone, way).expect("clone");
+            let mut plan = Plan::new();
+            plan.step(Operation::Execute, Tolerate::Nothing)
+                .texts([&b"/bin/sh"[..]].into_iter())
+                .texts([&b"sh"[..], b"-c", b"exit 5"].into_iter())
+                .texts(std::iter::empty());
+            child.send(&plan, &[]).expect("send");
+            assert_eq!(child.answer(&mut Vec::new()).expect("answer"), Answer::Running);
+            let end = PollFd::from_borrowed_fd(child.process.end().expect("end"), PollFlags::IN);
+            poll(&mut [end], None).expect("poll");
+            let status = child.process.wait().expect("wait").expect("status");
+            assert_eq!(status.exit_status(), Some(5));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Every other crate forbids `unsafe`. What `rustix` already offers safely is not repeated here;
 //! this crate holds the rest: the clone of a container's first process and the walk of its plan
 //! ([`plan`], [`act`], [`clone`]), eBPF for devices ([`bpf`]), signals ([`signal`]), descriptors
-//! passed over sockets ([`pass`]) and processes that we start ourselves ([`spawn`]).
+//! passed over sockets ([`pass`]), processes that we start ourselves ([`spawn`]) or watch ([`process`]).
 //!
 //! The rule: an `unsafe` block is a few lines, and the line above it names the invariant.
 
@@ -17,7 +17,9 @@ pub mod clone;
 mod heap;
 pub mod pass;
 pub mod plan;
+pub mod process;
 pub mod resolve;
+pub mod seccomp;
 pub mod signal;
 pub mod spawn;
 mod syscall;

@@ -23,6 +23,8 @@ pub enum Operation {
     Hostname,
     /// `source, target, type, flags, data`: mount(2); the target is relative to the new root.
     Mount,
+    /// `type, target, list of data`: mount(2) with the first data that the kernel understands.
+    MountFirst,
     /// `source, target, type, flags, data, options`: the target is resolved beneath the new root.
     MountIn,
     /// `slot, target`: attach a detached mount, the target resolved beneath the new root.
@@ -88,12 +90,13 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 36] = [
+    const ALL: [Operation; 37] = [
         Operation::Unshare,
         Operation::Propagation,
         Operation::LoopbackUp,
         Operation::Hostname,
         Operation::Mount,
+        Operation::MountFirst,
         Operation::MountIn,
         Operation::AttachIn,
         Operation::EnterDetached,
@@ -263,7 +266,7 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
         Operation::Propagation => ("mount", "/ (propagation)".into()),
         Operation::LoopbackUp => ("bring up", "lo".into()),
         Operation::Hostname => ("sethostname", printable(cursor.text()?.to_bytes())),
-        Operation::Mount | Operation::MountIn => {
+        Operation::Mount | Operation::MountFirst | Operation::MountIn => {
             let source = printable(cursor.text()?.to_bytes());
             let target = printable(cursor.text()?.to_bytes());
             ("mount", format!("{source} on /{}", target.trim_start_matches('/')))

@@ -130,6 +130,19 @@ fn take(uppers: &Path, id: &str) -> Result<(PathBuf, OwnedFd)> {
     }
 }
 
+/// The same, for a start. A killed process may still be on its way out with the lock: two seconds.
+fn take_soon(uppers: &Path, id: &str) -> Result<(PathBuf, OwnedFd)> {
+    for _ in 0..400 {
+        match take(uppers, id) {
+            Err(error) if error.kind() == Kind::Conflict => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+    Err(in_use(id))
+}
+
 /// Removes `uppers/ID` under its lock.
 fn remove(uppers: &Path, id: &str) -> Result<()> {
     match take(uppers, id) {

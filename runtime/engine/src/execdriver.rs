@@ -67,7 +67,7 @@ pub(crate) fn launch(
         ..State::default()
     };
     if let Err(error) = state.write(&container.run) {
-        let _ = rustix::process::pidfd_send_signal(&started.pidfd, rustix::process::Signal::KILL);
+        let _ = started.process.signal(rustix::process::Signal::KILL);
         return Err(error);
     }
     Ok(started)

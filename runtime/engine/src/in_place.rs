@@ -9,7 +9,7 @@ use crate::jobs::{Create, Made};
 use crate::local::{monitor_config, next_signal};
 use crate::monitor::{Monitor, Running, Start, Work};
 use crate::{Engine, execdriver};
-use base::Result;
+use base::{Kind, Result};
 use base_http::api::container::CreateRequest;
 use rustix::process::Signal;
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,15 +41,13 @@ impl InPlace {
     /// Starts it; it has been removed again when that fails. `signals` is a signalfd: what comes
     /// is for the container.
     pub fn start(self, signals: OwnedFd) -> Result<Begun> {
-        let InPlace { engine, mut made } = self;
+        let InPlace { engine, made } = self;
         let run = made.container.run.clone();
-        // Held since before anybody could find it: nobody has made another monitor.
-        let lock = made.lock.take();
         let id = made.container.id().to_string();
         let config = monitor_config(&made.container, true);
         let work = Box::new(OwnWork { engine, made });
+        // The lock is held since before anybody could find it: nobody has made another monitor.
         let mut monitor = Monitor::new(&id, &run, config, work)?;
-        drop(lock);
         monitor.start()?;
         Ok(Begun { monitor, signals })
     }
@@ -88,10 +86,11 @@ struct OwnWork {
 
 impl Work for OwnWork {
     fn start(&mut self, _: Option<OwnedFd>) -> Result<Start> {
+        let _lock = self.made.lock.take();
         let Made { container, image, .. } = &self.made;
         let streams = execdriver::own_stdio(container)?;
         let started = execdriver::launch(&self.engine, container, image, streams, true)?;
-        Ok(Start::Done(Running { pidfd: started.pidfd, terminal: None }))
+        Ok(Start::Done(Running { process: started.process, terminal: None }))
     }
 
     fn leaves_nothing(&self) -> bool {
@@ -99,6 +98,10 @@ impl Work for OwnWork {
     }
 
     fn release(&mut self) -> Result<()> {
+        let _lock = match self.made.container.lock() {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+            result => result?,
+        };
         self.engine.release_ended(&self.made.container)
     }
 }

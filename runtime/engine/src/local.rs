@@ -205,6 +205,7 @@ struct LocalWork {
 impl Work for LocalWork {
     fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start> {
         let container = self.engine.containers().find(&self.id)?;
+        let _lock = container.lock()?;
         let streams = if self.direct {
             execdriver::own_stdio(&container)?
         } else {
@@ -212,7 +213,7 @@ impl Work for LocalWork {
         };
         let image = self.engine.store()?.find(&container.record.image)?;
         let started = execdriver::launch(&self.engine, &container, &image, streams, true)?;
-        Ok(Start::Done(Running { pidfd: started.pidfd, terminal: started.terminal }))
+        Ok(Start::Done(Running { process: started.process, terminal: started.terminal }))
     }
 
     fn release(&mut self) -> Result<()> {

@@ -10,7 +10,7 @@ mod filter;
 mod version1;
 mod version2;
 
-use base::{Error, OnError, Result};
+use base::{Error, Kind, OnError, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use std::fmt::Write as _;
@@ -112,10 +112,14 @@ impl Cgroup {
             Cgroup { layout, id: id.to_string(), unified: None, hierarchies: Vec::new() };
         let result = match layout {
             Layout::Version2 => cgroup.create_unified(Some(limits)),
-            Layout::Hybrid => {
-                cgroup.create_unified(None).and_then(|()| cgroup.create_version1(limits, false))
-            }
-            Layout::Version1 => cgroup.create_version1(limits, true),
+            Layout::Hybrid => match cgroup.create_unified(None) {
+                // Linux before 4.15: device rules by the version 1 controller instead.
+                Err(error) if error.kind() == Kind::Unsupported && version1::exists("devices") => {
+                    cgroup.create_version1(limits, &["devices"])
+                }
+                result => result.and_then(|()| cgroup.create_version1(limits, &[])),
+            },
+            Layout::Version1 => cgroup.create_version1(limits, &["devices", "freezer", "pids"]),
             Layout::None => Err(Error::unsupported(
                 "no cgroups: mount cgroup2 on /sys/fs/cgroup (kernel option CONFIG_CGROUPS)",
             )),
@@ -133,26 +137,29 @@ impl Cgroup {
     fn create_unified(&mut self, limits: Option<&Limits>) -> Result<()> {
         let tree = self.layout.unified().unwrap_or(MOUNT);
         let folder = format!("{tree}/{PARENT}/{}", self.id);
+        if rustix::fs::access(&folder, rustix::fs::Access::EXISTS).is_ok() {
+            // A start that was killed has left it, perhaps with a process.
+            let _ = kill(&self.id);
+            remove(&self.id)?;
+        }
         let made = match make_folder(&folder) {
             // The first container since the boot.
-            Err(error) if error.kind() == base::Kind::NotFound => {
+            Err(error) if error.kind() == Kind::NotFound => {
                 version2::make_parent(tree, limits.is_some())?;
                 make_folder(&folder)
             }
             result => result,
         };
         made?;
-        let descriptor = open_folder(&folder)?;
-        filter::ensure(&format!("{tree}/{PARENT}"))?;
+        self.unified = Some(open_folder(&folder)?);
         if let Some(limits) = limits {
             version2::set(Path::new(&folder), limits)?;
         }
-        self.unified = Some(descriptor);
-        Ok(())
+        filter::ensure(&format!("{tree}/{PARENT}"))
     }
 
-    fn create_version1(&mut self, limits: &Limits, alone: bool) -> Result<()> {
-        self.hierarchies = version1::hierarchies(limits, alone);
+    fn create_version1(&mut self, limits: &Limits, besides: &[&str]) -> Result<()> {
+        self.hierarchies = version1::hierarchies(limits, besides);
         for hierarchy in &self.hierarchies {
             version1::create(hierarchy, &self.id, limits)?;
         }
@@ -165,13 +172,17 @@ impl Cgroup {
     }
 
     /// Whether [`join`](Cgroup::join) has anything to do once the child is there.
-    pub fn must_join(&self) -> bool {
-        !self.hierarchies.is_empty()
+    pub fn must_join(&self, was_born_in: bool) -> bool {
+        !self.hierarchies.is_empty() || (self.unified.is_some() && !was_born_in)
     }
 
-    /// Attaches a process to the version 1 hierarchies, in one burst.
-    pub fn join(&self, pid: Pid) -> Result<()> {
+    /// Attaches a process to the version 1 hierarchies, in one burst; and to the version 2 cgroup
+    /// when the kernel could not let it be born there.
+    pub fn join(&self, pid: Pid, was_born_in: bool) -> Result<()> {
         let pid = pid.as_raw_nonzero().to_string();
+        if let Some(tree) = self.layout.unified().filter(|_| !was_born_in) {
+            write(&Path::new(tree).join(PARENT).join(&self.id).join("cgroup.procs"), &pid)?;
+        }
         for hierarchy in &self.hierarchies {
             write(&version1::folder(hierarchy, &self.id).join("cgroup.procs"), &pid)?;
         }

@@ -135,36 +135,50 @@ pub(crate) fn mounted_by_child(
                 plan.step(Operation::ChangeFolder, Tolerate::Nothing)
                     .text(common.as_os_str().as_bytes());
             }
-            let mut options = b"lowerdir=".to_vec();
-            options.extend(joined(&names));
+            let mut folders = b"lowerdir=".to_vec();
+            folders.extend(joined(&names));
             for (name, folder) in [(",upperdir=", upper), (",workdir=", work)] {
-                options.extend_from_slice(name.as_bytes());
-                options.extend(joined(std::slice::from_ref(folder)));
+                folders.extend_from_slice(name.as_bytes());
+                folders.extend(joined(std::slice::from_ref(folder)));
             }
-            if *userxattr {
-                options.extend_from_slice(b",userxattr");
-            } else {
-                for (option, value) in HARMLESS {
-                    options.push(b',');
-                    options.extend_from_slice(option.as_bytes());
-                    options.push(b'=');
-                    options.extend_from_slice(value.as_bytes());
-                }
-            }
-            if *volatile {
-                options.extend_from_slice(b",volatile");
-            }
-            if options.len() >= 4096 {
+            let choices = choices(*userxattr, *volatile);
+            let data: Vec<Vec<u8>> =
+                choices.iter().map(|more| [&folders, more.as_bytes()].concat()).collect();
+            if data.iter().any(|data| data.len() >= 4096) {
                 return Err(Error::unsupported(format!(
                     "mount overlay: {} layers do not fit into one page of options on this kernel",
                     lower.len()
                 )));
             }
-            mount_step(plan, b"overlay", target, "overlay", 0, &options);
+            plan.step(Operation::MountFirst, Tolerate::Nothing)
+                .text(b"overlay")
+                .text(target)
+                .texts(data.iter().map(Vec::as_slice));
         }
     }
     plan.step(Operation::SendFolder, Tolerate::Nothing).text(target);
     Ok(())
+}
+
+/// The options besides the folders, the best first: mount(2) refuses all of them for one that it
+/// does not know, and the kernel does not say which. `volatile` came with Linux 5.10, `metacopy`
+/// with 4.19, `nofollow` with 4.16, and `redirect_dir` with 4.10: a kernel that does not know an
+/// option does not do what it would forbid, except that 4.10 to 4.15 may follow what they find.
+fn choices(userxattr: bool, volatile: bool) -> Vec<&'static str> {
+    match (userxattr, volatile) {
+        (true, true) => vec![",userxattr,volatile", ",userxattr"],
+        (true, false) => vec![",userxattr"],
+        (false, volatile) => {
+            let all = [
+                ",redirect_dir=nofollow,metacopy=off,volatile",
+                ",redirect_dir=nofollow,metacopy=off",
+                ",redirect_dir=nofollow",
+                ",redirect_dir=off",
+                "",
+            ];
+            all[usize::from(!volatile)..].to_vec()
+        }
+    }
 }
 
 fn mount_step(plan: &mut Plan, source: &[u8], target: &[u8], kind: &str, flags: u64, data: &[u8]) {

@@ -19,6 +19,7 @@ use crate::spec::{RootSource, Spec, Stdio, UserNamespace};
 use crate::{devices, root};
 use base::sys::clone::{Answer, Child, Clone, namespace};
 use base::sys::plan::{Operation, Plan};
+use base::sys::process::Process;
 use base::{Error, OnError, Result};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -29,7 +30,7 @@ pub struct Started {
     /// Its process id on the host.
     pub pid: Pid,
     /// The same, safe from reuse.
-    pub pidfd: OwnedFd,
+    pub process: Process,
     /// The terminal's master, when one was asked for.
     pub terminal: Option<OwnedFd>,
 }
@@ -65,27 +66,28 @@ fn clone_and_act(spec: &Spec, stdio: &Stdio, cgroup: Option<&Cgroup>) -> Result<
     .map_err(|errno| cannot_clone(errno, spec.user_namespace.is_some()))?;
     let result = act(spec, stdio, cgroup, &child);
     if result.is_err() {
-        let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
+        let _ = child.process.signal(Signal::KILL);
         if !spec.parent_waits {
             let _ = rustix::process::waitpid(Some(child.pid), WaitOptions::empty());
         }
     }
     let terminal = result?;
-    Ok(Started { pid: child.pid, pidfd: child.pidfd, terminal })
+    Ok(Started { pid: child.pid, process: child.process, terminal })
 }
 
 fn cannot_clone(errno: Errno, user_namespace: bool) -> Error {
     match errno {
-        Errno::NOSYS => Error::unsupported("clone3: Linux 5.3 or newer is needed"),
         Errno::INVAL => Error::unsupported(
-            "clone3: the kernel lacks one of CONFIG_NAMESPACES, CONFIG_UTS_NS, CONFIG_IPC_NS, \
+            "clone: the kernel lacks one of CONFIG_NAMESPACES, CONFIG_UTS_NS, CONFIG_IPC_NS, \
              CONFIG_USER_NS, CONFIG_PID_NS",
         ),
-        Errno::PERM if user_namespace => Error::unsupported(
-            "clone3: Operation not permitted: user namespaces are not allowed here \
-             (kernel.unprivileged_userns_clone, user.max_user_namespaces)",
-        ),
-        errno => Error::os("clone3", &"container", errno),
+        // ENOSPC: the limit of namespaces is reached, or 0.
+        Errno::PERM | Errno::NOSPC | Errno::USERS if user_namespace => Error::unsupported(format!(
+            "{}: user namespaces are not allowed here (kernel.unprivileged_userns_clone, \
+                 user.max_user_namespaces)",
+            Error::os("clone", &"container", errno).message()
+        )),
+        errno => Error::os("clone", &"container", errno),
     }
 }
 
@@ -129,8 +131,8 @@ fn act(
         None if detached.is_some() => Some(devices::detached(console)?),
         _ => None,
     };
-    if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.must_join()) {
-        cgroup.join(child.pid)?;
+    if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.must_join(child.born_in_cgroup)) {
+        cgroup.join(child.pid, child.born_in_cgroup)?;
     }
     let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
     let mut slot = |descriptor| {

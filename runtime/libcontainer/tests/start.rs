@@ -191,8 +191,7 @@ fn a_command_killed_while_it_runs_gives_the_signal() {
     let null = || std::fs::File::open("/dev/null").expect("null").into();
     let stdio = Stdio::Descriptors([null(), null(), null()]);
     let started = start(&place.spec("exec busybox sleep 60"), &stdio).expect("start");
-    rustix::process::pidfd_send_signal(&started.pidfd, rustix::process::Signal::KILL)
-        .expect("kill");
+    started.process.signal(rustix::process::Signal::KILL).expect("kill");
     assert_eq!(wait(&started), 137);
     assert_eq!(rustix::process::test_kill_process(started.pid), Err(Errno::SRCH));
 }

@@ -93,6 +93,26 @@ impl Container {
         state
     }
 
+    /// Whoever starts, ends or removes it, or makes its monitor, does so under this lock; nobody
+    /// keeps it while the container runs. `NotFound` when the container is gone.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        let gone = || Error::not_found(format!("No such container: {}", self.id()));
+        if !self.is_temporary() {
+            // Gone after a reboot.
+            make_folders(&self.run)?;
+        }
+        let lock = match Lock::exclusive(&self.run) {
+            Err(error) if error.kind() == Kind::NotFound => return Err(gone()),
+            result => result?,
+        };
+        if !exists(&self.folder.join("config.json")) {
+            // Removed while we waited, or just before we made the folder again.
+            let _ = remove_tree(&self.run);
+            return Err(gone());
+        }
+        Ok(lock)
+    }
+
     /// What is wished of it.
     pub(crate) fn wish(&self) -> Wish {
         let found = Wish::ALL.iter().find(|(_, name)| exists(&self.folder.join(name)));

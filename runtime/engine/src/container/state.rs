@@ -3,8 +3,7 @@
 use base::files::{Sync, read_capped, write_then_rename};
 use base::sys::Errno;
 use base::{OnError, Result};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::os::fd::OwnedFd;
+use rustix::process::Pid;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -47,12 +46,12 @@ impl Process {
         Process { pid, start: start_time(pid).unwrap_or(0), boot: boot_id() }
     }
 
-    /// A descriptor of it, if it still is that process and lives.
-    pub(crate) fn open(&self) -> Option<OwnedFd> {
-        let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
-        // Compared after the descriptor is there: what it names cannot change any more.
+    /// A hold on it, if it still is that process and lives.
+    pub(crate) fn open(&self) -> Option<base::sys::process::Process> {
+        let process = base::sys::process::Process::open(Pid::from_raw(self.pid)?).ok()?;
+        // Compared after the hold is there: what it names cannot change any more.
         let same = start_time(self.pid) == Some(self.start) && boot_id() == self.boot;
-        same.then_some(pidfd)
+        same.then_some(process)
     }
 }
 
@@ -169,9 +168,8 @@ impl State {
 
     /// Sends its first process a signal. `Conflict` when it is not running.
     pub(crate) fn signal(&self, id: &str, signal: rustix::process::Signal) -> Result<()> {
-        let pidfd = self.process.as_ref().and_then(Process::open);
-        let sent = match pidfd {
-            Some(pidfd) => rustix::process::pidfd_send_signal(pidfd, signal),
+        let sent = match self.process.as_ref().and_then(Process::open) {
+            Some(process) => process.signal(signal),
             None => Err(Errno::SRCH),
         };
         match sent {

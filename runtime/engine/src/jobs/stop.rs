@@ -1,11 +1,12 @@
 //! `stop`: a polite signal, some patience, then SIGKILL.
 
+use super::wait::is_readable_within;
 use super::{Condition, Wait};
 use crate::Engine;
 use crate::container::{Status, Wish};
+use base::sys::process::Process;
 use base::{Error, Kind, OnError, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::Signal;
 
 /// Stops a container.
 pub(crate) struct Stop {
@@ -28,8 +29,8 @@ impl Stop {
             [asked, _] => super::kill::signal(asked)?,
         };
         let state = container.state();
-        let pidfd = state.process.as_ref().and_then(|process| process.open());
-        let (Status::Running, Some(pidfd)) = (state.status, pidfd) else {
+        let process = state.process.as_ref().and_then(|process| process.open());
+        let (Status::Running, Some(process)) = (state.status, process) else {
             return Err(Error::new(Kind::NotModified, "not running"));
         };
         container.set_wish(Wish::Stopped)?;
@@ -37,17 +38,15 @@ impl Stop {
         let waiting = wait.begin(engine)?;
         let seconds = self.seconds.or(config.stop_timeout).unwrap_or(DEFAULT_SECONDS);
         let gone = |sent| matches!(sent, Err(rustix::io::Errno::SRCH));
-        if !gone(pidfd_send_signal(&pidfd, polite)) && !ends_within(&pidfd, seconds)? {
-            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+        if !gone(process.signal(polite)) && !ends_within(&process, seconds)? {
+            let _ = process.signal(Signal::KILL);
         }
-        // Until its end is written down.
-        waiting.end(engine).map(drop)
+        // Until its end is written down, by a monitor that can.
+        waiting.end_within(engine, DEFAULT_SECONDS).map(drop)
     }
 }
 
-fn ends_within(pidfd: &std::os::fd::OwnedFd, seconds: i64) -> Result<bool> {
-    let timeout = Timespec { tv_sec: seconds.min(1 << 31), tv_nsec: 0 };
-    let timeout = (seconds >= 0).then_some(&timeout);
-    let mut waiting = [PollFd::new(pidfd, PollFlags::IN)];
-    Ok(poll(&mut waiting, timeout).on("poll", "container")? > 0)
+/// Whether a process ends within so many seconds; below 0: it is waited for as long as it takes.
+pub(super) fn ends_within(process: &Process, seconds: i64) -> Result<bool> {
+    is_readable_within(&process.end().on("watch", "container")?, seconds)
 }

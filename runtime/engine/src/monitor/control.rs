@@ -134,9 +134,6 @@ pub(crate) fn receive_failure(socket: BorrowedFd<'_>, kind: Kind, length: u32) -
     Ok(Error::new(kind, String::from_utf8_lossy(&text)))
 }
 
-/// The monitor ended before it answered: whoever asked may look for its successor.
-const GONE: &str = "the container's monitor has ended";
-
 /// A connection to a container's monitor.
 pub(crate) struct Control {
     socket: OwnedFd,
@@ -157,21 +154,28 @@ impl Control {
         }
     }
 
-    /// Asks, and gives the answer that is no failure.
-    pub(crate) fn ask(&self, message: Message, descriptors: &[BorrowedFd<'_>]) -> Result<Message> {
-        self.tell(message, descriptors)?;
+    /// Asks, and gives the answer that is no failure; None when the monitor ended before it
+    /// answered: whoever asked may look for its successor.
+    pub(crate) fn ask(
+        &self,
+        message: Message,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Option<Message>> {
+        match pass::send(self.socket.as_fd(), &message.to_bytes(), descriptors) {
+            Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => return Ok(None),
+            result => result.on("write to", "monitor")?,
+        }
         match receive(self.socket.as_fd(), &mut Vec::new())? {
             Some(Message::Failed(kind, length)) => {
                 Err(receive_failure(self.socket.as_fd(), kind, length)?)
             }
-            Some(answer) => Ok(answer),
-            None => Err(Error::not_found(GONE)),
+            answer => Ok(answer),
         }
     }
 
     /// Says something without waiting for an answer.
-    pub(crate) fn tell(&self, message: Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        pass::send(self.socket.as_fd(), &message.to_bytes(), descriptors).on("write to", "monitor")
+    pub(crate) fn tell(&self, message: Message) -> Result<()> {
+        pass::send(self.socket.as_fd(), &message.to_bytes(), &[]).on("write to", "monitor")
     }
 }
 

@@ -24,12 +24,13 @@ pub(crate) use process::{open_null, spawn_monitor, spawn_reaper};
 pub(crate) use streams::container_outputs;
 
 use base::Result;
+use base::sys::process::Process;
 use std::os::fd::OwnedFd;
 
 /// A container that was just started.
 pub(crate) struct Running {
     /// Its first process, safe from reuse.
-    pub pidfd: OwnedFd,
+    pub process: Process,
     /// The terminal's master, if it has one.
     pub terminal: Option<OwnedFd>,
 }
@@ -48,6 +49,8 @@ pub(crate) trait Work {
     fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start>;
     /// The worker has answered.
     fn started(&mut self) {}
+    /// The worker failed, or was killed: what it made and could not undo is ended.
+    fn abandon(&mut self) {}
     /// [`release`](Work::release) leaves nothing of the container: how it ended need not be
     /// written down.
     fn leaves_nothing(&self) -> bool {

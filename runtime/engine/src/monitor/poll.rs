@@ -7,10 +7,11 @@ use super::streams::Streams;
 use super::{Running, Start, Work};
 use crate::container::{State, Status};
 use base::sys::Errno;
+use base::sys::process::Process;
 use base::{Error, OnError, Result};
 use base_http::frames::Channel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,8 @@ pub(crate) struct Monitor {
     log: Option<Log>,
     /// The process is gone, with this code; output may still be there.
     ending: Option<State>,
+    /// The end that nobody saw, to be written down before anything else.
+    unseen_end: Option<State>,
     over: bool,
     exit_code: i32,
 }
@@ -99,6 +102,7 @@ impl Monitor {
             attached: Vec::with_capacity(MOST),
             log: if config.log && !config.direct { Some(Log::open(run)?) } else { None },
             ending: None,
+            unseen_end: None,
             over: false,
             exit_code: NEVER_STARTED,
         };
@@ -107,17 +111,15 @@ impl Monitor {
             && let Some(process) = &state.process
         {
             match process.open() {
-                Some(pidfd) => {
+                Some(process) => {
                     if !config.terminal {
                         monitor.streams.open_outputs(run)?;
                     }
-                    monitor.container = Some(Running { pidfd, terminal: None });
+                    monitor.container = Some(Running { process, terminal: None });
                 }
-                // Its end was seen by nobody: that is written down, and a new start may follow.
-                None => {
-                    monitor.write_end(lost(state));
-                    monitor.over = !run.exists();
-                }
+                // Its end was seen by nobody: that is written down, and a new start may follow. Not
+                // here: who makes a monitor holds the lock that a release needs.
+                None => monitor.unseen_end = Some(lost(state)),
             }
         }
         Ok(monitor)
@@ -136,13 +138,18 @@ impl Monitor {
     /// Sends the container's first process a signal. It may have ended: then nothing happens.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         if let Some(container) = &self.container {
-            let _ = rustix::process::pidfd_send_signal(&container.pidfd, signal);
+            let _ = container.process.signal(signal);
         }
     }
 
     /// Waits for something to happen and does what is due. Gives the numbers of those of the
     /// caller's descriptors that can be read.
     pub(crate) fn turn(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<usize>> {
+        if let Some(state) = self.unseen_end.take() {
+            self.write_end(state);
+            self.over = !self.run.exists();
+            return Ok(Vec::new());
+        }
         let mut ready_extras = Vec::new();
         let mut asked = false;
         for (source, flags) in self.wait(extras)? {
@@ -191,7 +198,8 @@ impl Monitor {
             add(Source::Worker, worker.as_fd(), PollFlags::IN);
         }
         if let Some(container) = &self.container {
-            add(Source::Process, container.pidfd.as_fd(), PollFlags::IN);
+            let end = container.process.end().on("watch", "container")?;
+            add(Source::Process, end, PollFlags::IN);
         }
         // No further output is read before every client has taken the last.
         let output_is_due = !self.attached.iter().any(Attached::has_pending);
@@ -340,10 +348,11 @@ impl Monitor {
         self.streams = Streams::default();
         self.attached.clear();
         // A killed worker may have left the process behind, and the word that it runs.
+        self.work.abandon();
         let _ = libcontainer::cgroup::kill(&self.id);
         if let Some(mut state) = State::read(&self.run).filter(|s| s.status == Status::Running) {
-            if let Some(pidfd) = state.process.as_ref().and_then(|process| process.open()) {
-                let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+            if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
+                let _ = process.signal(rustix::process::Signal::KILL);
             }
             state.status = Status::Exited;
             state.exit_code = NEVER_STARTED;
@@ -379,10 +388,14 @@ impl Monitor {
         };
         let answer = answer.and_then(|()| {
             let mut descriptors = descriptors.into_iter();
-            let pidfd = descriptors
-                .next()
-                .ok_or_else(|| Error::other("start container: the worker gave no process"))?;
-            self.runs(Running { pidfd, terminal: descriptors.next() });
+            // The worker has written the state before it answered.
+            let pid = State::read(&self.run)
+                .and_then(|state| Pid::from_raw(state.process.map_or(0, |process| process.pid)));
+            let (Some(pid), Some(descriptor)) = (pid, descriptors.next()) else {
+                return Err(Error::other("start container: the worker gave no process"));
+            };
+            let process = Process::received(pid, descriptor).on("watch", "container")?;
+            self.runs(Running { process, terminal: descriptors.next() });
             Ok(())
         });
         self.work.started();
@@ -405,8 +418,7 @@ impl Monitor {
         let Some(container) = self.container.take() else { return };
         let kept = !self.work.leaves_nothing();
         let mut state = kept.then(|| State::read(&self.run)).flatten().unwrap_or_default();
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        match waitid(WaitId::PidFd(container.pidfd.as_fd()), options) {
+        match container.process.wait() {
             Ok(Some(status)) => {
                 let signal = || status.terminating_signal().map(|signal| 128 + signal);
                 state.exit_code = status.exit_status().or_else(signal).unwrap_or(255);
@@ -532,8 +544,11 @@ impl Monitor {
             }
         }
         state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.id);
-        if let Err(error) = state.write(&self.run) {
-            base::log::warn(error.message());
+        match state.write(&self.run) {
+            // A removal did not wait for us.
+            Err(error) if error.kind() == base::Kind::NotFound => (),
+            Err(error) => base::log::warn(error.message()),
+            Ok(()) => (),
         }
         if let Err(error) = result.and_then(|()| self.work.release()) {
             base::log::warn(error.message());

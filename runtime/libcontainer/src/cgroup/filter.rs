@@ -23,7 +23,8 @@ pub(super) fn ensure(parent: &str) -> Result<()> {
 fn missing(errno: rustix::io::Errno) -> Error {
     use rustix::io::Errno;
     match errno {
-        Errno::NOSYS | Errno::INVAL => Error::unsupported(
+        // EPERM: a filter around us that does not know the call.
+        Errno::NOSYS | Errno::INVAL | Errno::PERM => Error::unsupported(
             "device rules: bpf: the kernel lacks CONFIG_BPF_SYSCALL or CONFIG_CGROUP_BPF",
         ),
         errno => Error::os("bpf", &"device filter", errno),

@@ -15,18 +15,22 @@ pub(super) fn folder(hierarchy: &str, id: &str) -> PathBuf {
     Path::new(MOUNT).join(hierarchy).join(PARENT).join(id)
 }
 
+/// Whether a hierarchy is mounted.
+pub(super) fn exists(name: &str) -> bool {
+    Path::new(MOUNT).join(name).join("cgroup.procs").exists()
+}
+
 /// Which hierarchies to join: what limits ask for, and, where they exist, what is wanted besides.
-/// `alone`: there is no version 2 tree, so tracking, freezing and device rules are here too.
-pub(super) fn hierarchies(limits: &Limits, alone: bool) -> Vec<&'static str> {
-    let exists = |name: &str| Path::new(MOUNT).join(name).join("cgroup.procs").exists();
+/// `besides`: what the version 2 tree would do (tracking, freezing, device rules) where it is not
+/// there or cannot.
+pub(super) fn hierarchies(limits: &Limits, besides: &[&str]) -> Vec<&'static str> {
     let asked = |name: &str| match name {
         "memory" => limits.memory.is_some() || limits.memory_and_swap.is_some(),
         "pids" => limits.pids.is_some(),
         _ => false,
     };
     let wanted = |name: &str| {
-        (limits.join == Join::Statistics && STATISTICS.contains(&name))
-            || (alone && ["devices", "freezer", "pids"].contains(&name))
+        (limits.join == Join::Statistics && STATISTICS.contains(&name)) || besides.contains(&name)
     };
     ALL.into_iter().filter(|name| asked(name) || (wanted(name) && exists(name))).collect()
 }
@@ -76,5 +80,8 @@ fn missing(hierarchy: &str, error: Error) -> Error {
         "pids" => "CONFIG_CGROUP_PIDS",
         _ => "CONFIG_CGROUPS",
     };
-    error.context(format!("no {hierarchy} cgroup (is it mounted? kernel option {option})"))
+    Error::unsupported(format!(
+        "no {hierarchy} cgroup (is it mounted? kernel option {option}): {}",
+        error.message()
+    ))
 }

@@ -1,0 +1,66 @@
+//! Machines that lack something: by a boot parameter, a module left out, or a setting. Each has
+//! tests of its own in `cut-down/NAME/`: either the fall-back works, or the message names the
+//! kernel's option.
+
+use crate::job::{Job, tests_of};
+use crate::kernels::KERNELS;
+use base::Result;
+use std::path::Path;
+
+/// One such machine.
+struct CutDown {
+    /// Its folder.
+    name: &'static str,
+    /// The cgroup layouts on which it is looked at.
+    layouts: &'static [&'static str],
+    /// Words of the kernel's command line.
+    boot_parameters: &'static str,
+    /// Modules that are not loaded.
+    without: &'static [&'static str],
+    /// A setting of /proc/sys.
+    sysctl: &'static str,
+}
+
+const NOTHING: CutDown =
+    CutDown { name: "", layouts: &["v2"], boot_parameters: "", without: &[], sysctl: "" };
+
+const MACHINES: [CutDown; 8] = [
+    CutDown { name: "no-overlay", without: &["overlay"], ..NOTHING },
+    CutDown {
+        name: "no-memory-cgroup",
+        layouts: &["v1", "v2"],
+        boot_parameters: "cgroup_disable=memory",
+        ..NOTHING
+    },
+    CutDown {
+        name: "no-pids-cgroup",
+        layouts: &["v1", "v2"],
+        boot_parameters: "cgroup_disable=pids",
+        ..NOTHING
+    },
+    CutDown { name: "no-cgroups", layouts: &["none"], ..NOTHING },
+    CutDown { name: "no-user-namespaces", sysctl: "user/max_user_namespaces=0", ..NOTHING },
+    CutDown { name: "no-ipv6", boot_parameters: "ipv6.disable=1", ..NOTHING },
+    CutDown { name: "no-veth", without: &["veth"], ..NOTHING },
+    CutDown { name: "no-nf-tables", without: &["nf_tables", "nft_chain_nat"], ..NOTHING },
+];
+
+/// One boot for each machine and layout, on the first kernel.
+pub fn jobs(folder: &Path) -> Result<Vec<Job>> {
+    let Some(kernel) = KERNELS.first() else { return Ok(Vec::new()) };
+    let mut jobs = Vec::new();
+    for machine in MACHINES {
+        let tests = tests_of(&folder.join(machine.name), &[])?;
+        for layout in machine.layouts {
+            let mut job = Job::new(kernel, kernel.arch, layout, tests.clone());
+            job.variant = machine.name.to_string();
+            job.boot_parameters = machine.boot_parameters.to_string();
+            job.configuration.without = machine.without.iter().map(ToString::to_string).collect();
+            if !machine.sysctl.is_empty() {
+                job.configuration.sysctl.push(machine.sysctl.to_string());
+            }
+            jobs.push(job);
+        }
+    }
+    Ok(jobs)
+}

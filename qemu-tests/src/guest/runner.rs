@@ -1,0 +1,208 @@
+//! Runs the sessions in the machine, and looks at what each of them leaves behind.
+
+use super::features::missing;
+use super::{IMAGES, say};
+use crate::session::{Session, Step};
+use rustix::process::{Pid, WaitOptions, WaitStatus, wait, waitpid};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// For one command, on an emulated and busy machine.
+const COMMAND_LIMIT: Duration = Duration::from_secs(100);
+/// For what is tried again until it is right, and for what must have gone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs every test of the folder, in the order of their names.
+pub(super) fn run_all(folder: &Path) -> Result<(), String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("tests: {error}"))?;
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    // The image that the tests use; the test of loading itself brings its own folder.
+    let archive = format!("{IMAGES}/probe.tar");
+    let loaded = run(&["coracle".into(), "load".into(), "-i".into(), archive])?;
+    if loaded.code != 0 {
+        say(&format!("note load of the tests' image: {}", loaded.errors.trim()));
+    }
+    for name in &names {
+        let text = std::fs::read_to_string(folder.join(name).join("session"));
+        let text = text.map_err(|error| format!("test {name}: {error}"))?;
+        let begin = Instant::now();
+        let result = match Session::parse(&text) {
+            Ok(session) => run_session(&session),
+            Err(error) => Outcome::Failed(error),
+        };
+        let seconds = begin.elapsed().as_secs_f32();
+        say(&match result {
+            Outcome::Ok => format!("{name} ok {seconds:.1} s"),
+            Outcome::Failed(reason) => format!("{name} failed {reason}"),
+            Outcome::Skipped(reason) => format!("{name} skipped {reason}"),
+        });
+    }
+    say(&format!("end {}", names.len()));
+    Ok(())
+}
+
+enum Outcome {
+    Ok,
+    Failed(String),
+    Skipped(String),
+}
+
+fn run_session(session: &Session) -> Outcome {
+    if let Some(reason) = session.needs.iter().find_map(|name| missing(name)) {
+        return Outcome::Skipped(reason);
+    }
+    let before = left();
+    for step in &session.steps {
+        if let Err(reason) = run_step(step) {
+            put_away();
+            return Outcome::Failed(format!(
+                "line {}: {}: {reason}",
+                step.line,
+                step.words.join(" ")
+            ));
+        }
+    }
+    match wait_until(PATIENCE, || {
+        let more: Vec<String> =
+            left().into_iter().filter(|entry| !before.contains(entry)).collect();
+        if more.is_empty() { Ok(()) } else { Err(more.join(", ")) }
+    }) {
+        Ok(()) => Outcome::Ok,
+        Err(more) => {
+            put_away();
+            Outcome::Failed(format!("left behind: {more}"))
+        }
+    }
+}
+
+fn run_step(step: &Step) -> Result<(), String> {
+    let once = || {
+        let done = run(&step.words)?;
+        step.check(done.code, &done.output, &done.errors)
+    };
+    if step.again { wait_until(PATIENCE, once) } else { once() }
+}
+
+fn wait_until(
+    limit: Duration,
+    mut condition: impl FnMut() -> Result<(), String>,
+) -> Result<(), String> {
+    let begin = Instant::now();
+    loop {
+        let result = condition();
+        if result.is_ok() || begin.elapsed() > limit {
+            return result;
+        }
+        reap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// PID 1 inherits the monitors, whose ends nobody else waits for.
+fn reap() {
+    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+}
+
+/// What a command gave.
+struct Done {
+    code: i32,
+    output: String,
+    errors: String,
+}
+
+/// Runs a command. Its streams are files: what it leaves running must not keep us waiting.
+fn run(words: &[String]) -> Result<Done, String> {
+    let (program, arguments) = words.split_first().ok_or("no command")?;
+    let open = |name: &str| std::fs::File::create(name).map_err(|error| format!("{name}: {error}"));
+    let (output, errors) = ("/run/test-output", "/run/test-errors");
+    let mut command = Command::new(format!("/bin/{program}"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/bin")
+        .env("HOME", "/root")
+        .stdin(Stdio::null())
+        .stdout(open(output)?)
+        .stderr(open(errors)?)
+        .process_group(0);
+    let child = command.spawn().map_err(|error| format!("start {program}: {error}"))?;
+    let pid = Pid::from_raw(child.id() as i32).ok_or("no process id")?;
+    let code = wait_for(pid)?;
+    let read = |name: &str| {
+        let bytes = std::fs::read(name).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    Ok(Done { code, output: read(output), errors: read(errors) })
+}
+
+fn wait_for(pid: Pid) -> Result<i32, String> {
+    let begin = Instant::now();
+    let code = |status: WaitStatus| {
+        status
+            .exit_status()
+            .or(status.terminating_signal().map(|signal| 128 + signal))
+            .unwrap_or(-1)
+    };
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((other, status))) if other == pid => return Ok(code(status)),
+            Ok(Some(_)) => continue,
+            Ok(None) => (),
+            Err(errno) => return Err(format!("wait: {errno}")),
+        }
+        if begin.elapsed() > COMMAND_LIMIT {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+            return Err(format!("no end after {} s", COMMAND_LIMIT.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// What a test must not leave: containers, their cgroups, processes and mounts.
+fn left() -> Vec<String> {
+    let mut found = Vec::new();
+    let names = |folder: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path().display().to_string()).collect()
+    };
+    for folder in
+        ["/var/lib/coracle/containers", "/run/coracle/containers", "/var/lib/coracle/uppers"]
+    {
+        found.extend(names(folder));
+    }
+    for hierarchy in names("/sys/fs/cgroup").into_iter().chain(["/sys/fs/cgroup".to_string()]) {
+        let below = names(&format!("{hierarchy}/coracle"));
+        found.extend(below.into_iter().filter(|path| Path::new(path).is_dir()));
+    }
+    for process in names("/proc") {
+        let words = std::fs::read(format!("{process}/cmdline")).unwrap_or_default();
+        let word = words.split(|byte| *byte == 0).next().unwrap_or_default();
+        if word.starts_with(b"coracle") || word.ends_with(b"/coracle") {
+            found.push(format!("process {}", String::from_utf8_lossy(&words).replace('\0', " ")));
+        }
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    found.extend(
+        places
+            .filter(|place| place.contains("coracle") && !place.starts_with("/run/coracle/exe/"))
+            .filter(|place| *place != "/var/lib/coracle")
+            .map(|place| format!("mount {place}")),
+    );
+    found
+}
+
+/// After a failure, so that the next test has a fresh beginning.
+fn put_away() {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_string()).collect::<Vec<_>>();
+    if let Ok(done) = run(&words(&["coracle", "ps", "-aq"])) {
+        for id in done.output.lines() {
+            let _ = run(&words(&["coracle", "rm", "-f", id]));
+        }
+    }
+}

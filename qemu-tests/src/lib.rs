@@ -1,0 +1,26 @@
+//! Coracle's binaries on real kernels, in virtual machines of QEMU.
+//!
+//! The host's side downloads kernels ([`apt`], [`kernels`]), builds what they boot with
+//! ([`initramfs`], [`cpio`], [`modules`], [`image`]), runs machines with a hard limit ([`machine`],
+//! [`job`]) and believes nothing but their consoles ([`console`], [`summary`]). The side inside is
+//! [`guest`]; what a test is, both know ([`session`]). Kernels that no package offers any more are
+//! imitated by refusing what they did not know ([`older`]).
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod apt;
+pub mod console;
+pub mod controls;
+pub mod cpio;
+pub mod cut_down;
+pub mod guest;
+pub mod image;
+pub mod initramfs;
+pub mod job;
+pub mod kernels;
+pub mod machine;
+pub mod modules;
+pub mod older;
+pub mod session;
+pub mod summary;

@@ -1,0 +1,183 @@
+//! The runner's command line; `qemu-tests/run` builds what it needs and calls it.
+
+#![forbid(unsafe_code)]
+
+use base::{Error, Result};
+use qemu_tests::job::{self, Job, Place, Test};
+use qemu_tests::kernels::{KERNELS, Kernel};
+use qemu_tests::summary::{self, Sums};
+use qemu_tests::{controls, cut_down};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const USAGE: &str = "\
+qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid|v2]… [TEST…]
+
+Without flags: the default set of kernels, every test. --special: only the machines that lack
+something and the controls. --list names kernels and tests, --arches the CPUs whose binaries are
+needed. --limit SECONDS is the hard limit of each boot (240).
+Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed.
+";
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Asked {
+    all: bool,
+    special: bool,
+    list: bool,
+    arches: bool,
+    arch: Vec<String>,
+    kernel: Vec<String>,
+    cgroup: Vec<String>,
+    limit: Option<u64>,
+    tests: Vec<String>,
+}
+
+fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
+    let mut asked = Asked::default();
+    let mut words = words;
+    while let Some(word) = words.next() {
+        let mut value = || {
+            words.next().ok_or_else(|| Error::bad_input(format!("{word} needs a value\n\n{USAGE}")))
+        };
+        match word.as_str() {
+            "--all" => asked.all = true,
+            "--special" => asked.special = true,
+            "--list" => asked.list = true,
+            "--arches" => asked.arches = true,
+            "--arch" => asked.arch.push(value()?),
+            "--kernel" => asked.kernel.push(value()?),
+            "--cgroup" => asked.cgroup.push(value()?),
+            "--limit" => {
+                let text = value()?;
+                let seconds =
+                    text.parse().map_err(|_| Error::bad_input(format!("--limit {text}")))?;
+                asked.limit = Some(seconds);
+            }
+            flag if flag.starts_with('-') => return Err(Error::bad_input(USAGE)),
+            test => asked.tests.push(test.to_string()),
+        }
+    }
+    Ok(asked)
+}
+
+/// The kernels and CPUs that were asked for.
+fn kernels(asked: &Asked) -> Vec<(&'static Kernel, &'static str)> {
+    let named = !asked.arch.is_empty() || !asked.kernel.is_empty();
+    let fits = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
+    let mut found = Vec::new();
+    for kernel in KERNELS.iter().filter(|kernel| asked.all || named || kernel.default) {
+        if !fits(&asked.kernel, kernel.series) {
+            continue;
+        }
+        for arch in std::iter::once(kernel.arch).chain(kernel.also.iter().copied()) {
+            if fits(&asked.arch, arch) {
+                found.push((kernel, arch));
+            }
+        }
+    }
+    found
+}
+
+/// The boots. Each kernel sees every layout on x86_64; on other CPUs, where a boot takes longer,
+/// each has one of them, unless more are asked for.
+fn jobs(asked: &Asked, tests: &[Test]) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for (kernel, arch) in kernels(asked) {
+        let layouts: Vec<String> = if !asked.cgroup.is_empty() {
+            asked.cgroup.clone()
+        } else if kernel.arch == "x86_64" || asked.all {
+            ["v1", "hybrid", "v2"].map(String::from).to_vec()
+        } else {
+            vec![one_layout(arch).to_string()]
+        };
+        for cgroup in layouts {
+            jobs.push(Job::new(kernel, arch, &cgroup, tests.to_vec()));
+        }
+    }
+    // The slow ones first, so that no core waits for the last.
+    jobs.sort_by_key(|job| job.kernel.arch == "x86_64");
+    jobs
+}
+
+/// The machines that lack something, and the controls: on the first kernel of the list. They
+/// belong to every run that does not name kernels, layouts or tests.
+fn special_jobs(asked: &Asked, home: &Path) -> Result<Vec<Job>> {
+    let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
+    if !asked.special && named.iter().any(|list| !list.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let mut jobs = controls::jobs();
+    jobs.extend(cut_down::jobs(&home.join("cut-down"))?);
+    Ok(jobs)
+}
+
+/// What is usual on such devices.
+fn one_layout(arch: &str) -> &'static str {
+    match arch {
+        "mipsel" | "arm" => "v1",
+        "armv7" => "hybrid",
+        _ => "v2",
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let asked = parse(std::env::args().skip(1))?;
+    let home = PathBuf::from("qemu-tests");
+    let tests = job::tests_of(&home.join("tests"), &asked.tests)?;
+    let mut jobs = jobs(&asked, &tests);
+    let special = special_jobs(&asked, &home)?;
+    if asked.special {
+        jobs.clear();
+    }
+    jobs.extend(special);
+    if asked.arches || asked.list {
+        let mut arches: Vec<&str> = jobs.iter().map(|job| job.arch.as_str()).collect();
+        arches.sort_unstable();
+        arches.dedup();
+        if asked.arches {
+            println!("{}", arches.join(" "));
+            return Ok(ExitCode::SUCCESS);
+        }
+        jobs.iter().for_each(|job| println!("boot {}", job.name()));
+        tests.iter().for_each(|(name, _)| println!("test {name}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if jobs.is_empty() {
+        return Err(Error::bad_input("no kernel fits; --all --list names them"));
+    }
+    let place = Place {
+        cache: PathBuf::from("target/qemu"),
+        dist: PathBuf::from("dist"),
+        limit: Duration::from_secs(asked.limit.unwrap_or(240)),
+        at_once: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let mut wanted: Vec<&'static Kernel> = Vec::new();
+    for job in &jobs {
+        if !wanted.iter().any(|kernel| kernel.name() == job.kernel.name()) {
+            wanted.push(job.kernel);
+        }
+    }
+    let fetched = job::fetch(&place.cache, &wanted)?;
+    print!("{}", summary::of_kernels(&fetched));
+    let possible: Vec<Job> =
+        jobs.into_iter().filter(|job| fetched.kernels.contains_key(&job.kernel.name())).collect();
+    let reports = job::run(&place, &fetched, &possible, &|report| {
+        print!("{}", summary::of_report(report));
+    })?;
+    let sums = Sums::of(&reports);
+    println!("{}", summary::last_line(sums, &fetched));
+    Ok(match (sums.failed, fetched.failed.is_empty()) {
+        (0, true) => ExitCode::SUCCESS,
+        (0, false) => ExitCode::from(3),
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("qemu-tests: {}", error.message());
+        ExitCode::from(2)
+    })
+}
