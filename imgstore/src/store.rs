@@ -8,7 +8,7 @@ use crate::layer::whiteout::Marks;
 use base::files::{self, Lock, Sync};
 use base::folders::Folders;
 use base::{Error, Kind, OnError, Result, log, text};
-use rustix::fs::{CWD, Mode, fstat, mkdir};
+use rustix::fs::{Mode, fstat};
 use rustix::io::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,14 +69,14 @@ impl Store {
             let mut name = [0; 8];
             text::id::random(&mut name)?;
             let path = work.join(text::hex::encode(&name));
-            mkdir(&path, Mode::RWXU).on_path("create", &path)?;
+            base::paths::mkdir(&path, Mode::RWXU).on_path("create", &path)?;
             // Between the two calls somebody else may sweep it away.
             let lock = match Lock::try_exclusive(&path) {
                 Ok(Some(lock)) => lock,
                 Ok(None) => continue,
                 Err(e) if e.kind() == Kind::NotFound => continue,
                 Err(e) => {
-                    let _ = rustix::fs::rmdir(&path);
+                    let _ = base::paths::rmdir(&path);
                     return Err(e);
                 }
             };
@@ -148,7 +148,7 @@ fn create(folders: &Folders) -> Result<Marks> {
     }
     for name in SUBFOLDERS {
         let path = root.join(name);
-        match rustix::fs::mkdirat(CWD, &path, Mode::RWXU) {
+        match base::paths::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(e).on_path("create", &path),
         }

@@ -6,12 +6,19 @@
 use super::{Reader, Rest, ToJson};
 use crate::Result;
 
-/// The name of a member, and whether it is left out when empty.
-pub struct Member {
-    /// As it stands in the text.
-    pub name: &'static str,
-    /// Not written when empty.
-    pub omit: bool,
+/// A member of a struct: its name, with `?` before it when it is left out of the text when empty.
+/// One text, since there are hundreds of them.
+#[derive(Clone, Copy)]
+pub struct Member(pub &'static str);
+
+impl Member {
+    /// As it stands in the text, and whether it is left out when empty.
+    pub(super) fn name(self) -> (&'static str, bool) {
+        match self.0.strip_prefix('?') {
+            Some(name) => (name, true),
+            None => (self.0, false),
+        }
+    }
 }
 
 /// What a value can be read into.
@@ -49,12 +56,12 @@ macro_rules! json_object {
     (@next [$($head:tt)*] [$($done:tt)*]
         $(#[$meta:meta])* $key:literal ? => $vis:vis $field:ident : $ty:ty $(, $($more:tt)*)?) => {
         $crate::json_object! { @next [$($head)*]
-            [$($done)* {[$(#[$meta])*] [$vis] $key true $field $ty}] $($($more)*)? }
+            [$($done)* {[$(#[$meta])*] [$vis] (concat!("?", $key)) $field $ty}] $($($more)*)? }
     };
     (@next [$($head:tt)*] [$($done:tt)*]
         $(#[$meta:meta])* $key:literal => $vis:vis $field:ident : $ty:ty $(, $($more:tt)*)?) => {
         $crate::json_object! { @next [$($head)*]
-            [$($done)* {[$(#[$meta])*] [$vis] $key false $field $ty}] $($($more)*)? }
+            [$($done)* {[$(#[$meta])*] [$vis] ($key) $field $ty}] $($($more)*)? }
     };
     (@next [$($head:tt)*] [$($done:tt)*]
         $(#[$meta:meta])* .. $vis:vis $field:ident : $ty:ty $(,)?) => {
@@ -64,7 +71,7 @@ macro_rules! json_object {
         $crate::json_object! { @make [$($head)*] [$($done)*] [] }
     };
     (@make [$(#[$meta:meta])* $vis:vis struct $name:ident]
-        [$({[$($fmeta:tt)*] [$($fvis:tt)*] $key:literal $omit:literal $field:ident $ty:ty})*]
+        [$({[$($fmeta:tt)*] [$($fvis:tt)*] ($key:expr) $field:ident $ty:ty})*]
         [$({[$($rmeta:tt)*] [$($rvis:tt)*] $rest:ident $rty:ty})?]) => {
         $(#[$meta])* $vis struct $name {
             $($($fmeta)* $($fvis)* $field: $ty,)*
@@ -72,7 +79,7 @@ macro_rules! json_object {
         }
         const _: () = {
             static TABLE: &[$crate::json::Member] =
-                &[$($crate::json::Member { name: $key, omit: $omit },)*];
+                &[$($crate::json::Member($key),)*];
             #[allow(non_camel_case_types)]
             enum At { $($field),* }
             impl $crate::json::Object for $name {

@@ -279,7 +279,7 @@ impl<'a> Reader<'a> {
         let table = object.table();
         let mut seen = [0u64; 4];
         self.members(&mut |r, name| {
-            let Some(at) = table.iter().position(|m| m.name == name) else {
+            let Some(at) = table.iter().position(|m| m.name().0 == name) else {
                 return match object.rest_mut() {
                     Some(rest) => rest.take(name, r),
                     None => r.skip(),

@@ -98,10 +98,11 @@ impl Writer {
         self.begin_object();
         for (at, member) in object.table().iter().enumerate() {
             let Some(value) = object.value(at) else { continue };
-            if member.omit && value.is_empty() {
+            let (name, omit) = member.name();
+            if omit && value.is_empty() {
                 continue;
             }
-            self.member(member.name);
+            self.member(name);
             value.to_json(self);
         }
         if let Some(rest) = object.rest() {

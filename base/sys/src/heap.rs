@@ -103,6 +103,7 @@ impl Heap {
 // SAFETY: blocks are at least as large and aligned as asked for (a larger alignment than a page's
 // is refused), and belong to nobody else until they are given back.
 unsafe impl GlobalAlloc for Heap {
+    // SAFETY: declared so by the trait; nothing is asked of the caller but a layout that is not empty.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match class(layout.size(), layout.align()) {
             Some(class) => self.take(class),
@@ -111,7 +112,7 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    // SAFETY: as the trait asks.
+    // SAFETY: declared so by the trait: the caller gives what `alloc` gave, once, with its layout.
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match class(layout.size(), layout.align()) {
             Some(class) => self.with(|stock| {
@@ -126,7 +127,7 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    // SAFETY: as the trait asks.
+    // SAFETY: declared so by the trait, as `dealloc`.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let (old, new) = (class(layout.size(), layout.align()), class(size, layout.align()));
         if old.is_some() && old == new {

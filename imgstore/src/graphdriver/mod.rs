@@ -13,7 +13,7 @@ use crate::image::Image;
 use crate::store::Store;
 use base::files::{self, Lock};
 use base::{Error, Kind, OnError, Result};
-use rustix::fs::{Mode, fstat, mkdir};
+use rustix::fs::{Mode, fstat};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -107,7 +107,7 @@ fn in_use(id: &str) -> Error {
 fn make(uppers: &Path, id: &str) -> Result<(PathBuf, OwnedFd)> {
     let path = uppers.join(id);
     for _ in 0..10 {
-        mkdir(&path, Mode::RWXU).on_path("create", &path)?;
+        base::paths::mkdir(&path, Mode::RWXU).on_path("create", &path)?;
         // A sweep may come between the two; then there is another folder, or none.
         match Lock::try_exclusive(&path) {
             Ok(Some(lock)) if fstat(lock.fd()).is_ok_and(|stat| stat.st_nlink > 0) => {

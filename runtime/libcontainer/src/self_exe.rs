@@ -61,7 +61,7 @@ fn bound(run: &Path) -> Result<std::path::PathBuf> {
     }
     sweep(&folder, &name);
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::open(&path, flags, Mode::from_raw_mode(0o500)).on_path("create", &path)?;
+    base::paths::open(&path, flags, Mode::from_raw_mode(0o500)).on_path("create", &path)?;
     mount_bind(OWN, &path).on_path("bind the executable on", &path)?;
     let flags = MountFlags::BIND | MountFlags::RDONLY;
     if let Err(errno) = mount_remount(&path, flags, "") {
@@ -88,7 +88,7 @@ fn sweep(folder: &Path, keep: &str) {
 fn sealed_copy() -> Result<OwnedFd> {
     let flags = MemfdFlags::ALLOW_SEALING;
     let copy = rustix::fs::memfd_create("coracle", flags).on("memfd_create", "coracle")?;
-    let own = rustix::fs::open(OWN, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let own = base::paths::open(Path::new(OWN), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let own = own.on("open", OWN)?;
     while rustix::fs::sendfile(&copy, &own, None, 1 << 20).on("copy", OWN)? > 0 {}
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;

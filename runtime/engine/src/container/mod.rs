@@ -19,8 +19,8 @@ pub(crate) use state::{Process, State, Status, boot_id};
 
 use base::files::{Lock, Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
 use base::folders::Folders;
-use base::{Error, Kind, OnError, Result, json};
-use rustix::fs::{CWD, Mode, RenameFlags, mkdir, renameat_with};
+use base::{Error, Kind, OnError, Result, json, paths};
+use rustix::fs::Mode;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,7 +141,7 @@ impl Container {
             return Ok(());
         }
         let path = self.folder.join(wish.name());
-        rustix::fs::rename(self.folder.join(present.name()), &path).on_path("rename", &path)?;
+        paths::rename(&self.folder.join(present.name()), &path).on_path("rename", &path)?;
         sync_folder(&self.folder)
     }
 }
@@ -190,7 +190,7 @@ impl<'a> Containers<'a> {
         let text = json::to_string(&*record);
         names::claim(self, &record.name, &record.id, temporary)?;
         let made = if temporary {
-            mkdir(&run, Mode::from_raw_mode(0o700)).on_path("mkdir", &run).and_then(|()| {
+            paths::mkdir(&run, Mode::from_raw_mode(0o700)).on_path("mkdir", &run).and_then(|()| {
                 // Before anybody can find it.
                 let lock = Lock::exclusive(&run)?;
                 write_record(&run, &text, Sync::No)?;
@@ -224,13 +224,10 @@ impl<'a> Containers<'a> {
         make_folders(&kept)?;
         let aside = kept.join(format!(".{id}"));
         let folder = kept.join(id);
-        mkdir(&aside, Mode::from_raw_mode(0o700)).on_path("mkdir", &aside)?;
+        paths::mkdir(&aside, Mode::from_raw_mode(0o700)).on_path("mkdir", &aside)?;
         let made = write_file(&aside, Wish::Created.name(), b"")
             .and_then(|()| write_record(&aside, text, Sync::Yes))
-            .and_then(|()| {
-                renameat_with(CWD, &aside, CWD, &folder, RenameFlags::empty())
-                    .on_path("rename", &folder)
-            })
+            .and_then(|()| paths::rename(&aside, &folder).on_path("rename", &folder))
             .and_then(|()| sync_folder(&kept));
         if made.is_err() {
             let _ = remove_tree(&aside);
@@ -335,8 +332,7 @@ impl<'a> Containers<'a> {
         if !container.is_temporary() {
             // Out of sight in one step, then away.
             let aside = self.kept().join(format!(".{}", container.id()));
-            result =
-                rustix::fs::rename(&container.folder, &aside).on_path("remove", &container.folder);
+            result = paths::rename(&container.folder, &aside).on_path("remove", &container.folder);
             result = result.and(remove_tree(&aside));
         }
         result.and(remove_tree(&container.run))
@@ -358,7 +354,7 @@ fn has_monitor(run: &Path) -> bool {
 
 /// A folder and those above it. Most often it is there.
 fn make_folders(path: &Path) -> Result<()> {
-    match mkdir(path, Mode::from_raw_mode(0o700)) {
+    match paths::mkdir(path, Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
         _ => create_dir_all(path),
     }
@@ -376,8 +372,7 @@ pub(crate) fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> 
     use rustix::fs::OFlags;
     let path = folder.join(name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-    let file =
-        rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).on_path("create", &path)?;
+    let file = paths::open(&path, flags, Mode::from_raw_mode(0o644)).on_path("create", &path)?;
     let mut rest = bytes;
     while !rest.is_empty() {
         let count = rustix::io::write(&file, rest).on_path("write", &path)?;

@@ -113,7 +113,9 @@ fn create_under_random_name(
     temporary: bool,
 ) -> Result<(Container, Option<Lock>)> {
     for attempt in 0..10 {
-        Arc::make_mut(&mut record).name = name::random(attempt)?;
+        // Nobody else holds it between two tries.
+        let Some(own) = Arc::get_mut(&mut record) else { break };
+        own.name = name::random(attempt)?;
         match containers.create(record.clone(), temporary) {
             Err(error) if error.kind() == Kind::Conflict => (),
             result => return result,

@@ -193,7 +193,7 @@ pub(crate) fn listener(run: &Path) -> Result<OwnedFd> {
     let path = run.join(SOCKET);
     let mut bound = bind(&socket, &address);
     if bound == Err(rustix::io::Errno::ADDRINUSE) {
-        rustix::fs::unlink(&path).on_path("unlink", &path)?;
+        base::paths::unlink(&path).on_path("unlink", &path)?;
         bound = bind(&socket, &address);
     }
     bound.on_path("bind", &path)?;
@@ -208,7 +208,7 @@ fn new_socket() -> Result<OwnedFd> {
 }
 
 fn address(run: &Path) -> Result<(OwnedFd, SocketAddrUnix)> {
-    let folder = rustix::fs::open(run, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let folder = base::paths::open(run, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let folder = folder.on_path("open", run)?;
     let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
     let address = SocketAddrUnix::new(path).on_path("address", run)?;

@@ -559,7 +559,7 @@ impl Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         // Unless a successor has bound its own; the folder may be gone with the container.
-        let _ = rustix::fs::unlink(self.run.join(control::SOCKET));
+        let _ = base::paths::unlink(&self.run.join(control::SOCKET));
     }
 }
 

@@ -53,8 +53,9 @@ fn start(engine: &Engine, name: &str, words: &[&str], extra: &[BorrowedFd<'_>]) 
 }
 
 pub(crate) fn open_null() -> Result<OwnedFd> {
-    use rustix::fs::{Mode, OFlags, open};
-    open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).on("open", "/dev/null")
+    use rustix::fs::{Mode, OFlags};
+    base::paths::open(Path::new("/dev/null"), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .on("open", "/dev/null")
 }
 
 /// Starts a container's monitor and waits until it listens. The caller holds the container's lock.
