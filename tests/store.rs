@@ -189,7 +189,7 @@ fn a_root_folder_has_one_run_folder_and_lies_on_a_disk() {
     world.ok(&["rm", "-f", "held"]);
     // Where nobody named it, a folder in RAM is taken for a mistake.
     let script = "mount -t tmpfs none /var/lib && exec \"$0\" images";
-    let mut command = std::process::Command::new("unshare");
+    let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script]).arg(support::binary());
     command.env_remove("CORACLE_ROOT").env("CORACLE_RUN", world.run_folder());
     let done: Done = command.output().expect("unshare").into();
