@@ -22,5 +22,5 @@ mod spec;
 mod start;
 pub mod users;
 
-pub use spec::{Bind, Network, RootSource, Spec, Stdio, UserNamespace};
+pub use spec::{Bind, Network, Program, RootSource, Spec, Stdio, UserNamespace};
 pub use start::{Started, start};
