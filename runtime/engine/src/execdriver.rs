@@ -3,11 +3,10 @@
 use crate::Engine;
 use crate::container::{Container, Process, State, Status, write_file};
 use crate::monitor;
-use crate::runconfig;
+use crate::{given, runconfig, security};
 use base::{Error, OnError, Result};
 use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
-use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{Join, Limits};
 use libcontainer::{Bind, Network, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
@@ -76,6 +75,8 @@ pub(crate) fn launch(
 fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: bool) -> Result<Spec> {
     let record = &container.record;
     let (config, host) = (&record.config, &record.host_config);
+    let security = security::of(host)?;
+    let devices = given::devices(host)?;
     let network = match host.network_mode.as_str() {
         "host" => Network::Host,
         _ => Network::None,
@@ -102,18 +103,28 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         root: root_source(root),
         mount_point: engine.mount_point()?,
         read_only_root: host.readonly_rootfs,
+        privileged: host.privileged,
+        system_paths: security.system_paths,
         hostname: config.hostname.clone(),
         program: Program {
             arguments: record.command.clone(),
             environment: runconfig::environment(config),
             folder: config.working_dir.clone(),
             user: config.user.clone(),
-            capabilities: Capabilities::default_set(),
-            no_new_privileges: false,
+            capabilities: security.capabilities,
+            no_new_privileges: security.no_new_privileges,
+            seccomp: security.seccomp,
+            groups: host.group_add.clone().unwrap_or_default(),
+            limits: given::limits(host)?,
+            oom_score: given::oom_score(host)?,
             one_id: user_namespace.is_some(),
         },
         network,
         binds,
+        tmpfs: given::tmpfs(host)?,
+        shm_size: given::shm_size(host)?,
+        devices: devices.nodes,
+        device_rules: devices.rules,
         limits: user_namespace.is_none().then_some(limits),
         user_namespace,
         dies_with_parent: foreground,
@@ -175,8 +186,14 @@ pub(crate) fn check(
             return Err(Error::not_found(format!("network {other} not found")));
         }
     }
-    if host.privileged || host.cap_add.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(Error::unsupported("--privileged and --cap-add are not supported yet"));
+    security::of(host)?;
+    given::devices(host)?;
+    given::limits(host)?;
+    given::tmpfs(host)?;
+    given::shm_size(host)?;
+    given::oom_score(host)?;
+    if ordinary_user && (host.privileged || !host.devices.is_empty()) {
+        return Err(Error::unsupported("devices need root: an ordinary user has none to give"));
     }
     match host.log_config.kind.as_str() {
         "" | "local" | "none" => (),
