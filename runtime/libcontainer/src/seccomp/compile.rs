@@ -122,11 +122,12 @@ fn ranges(policy: &Policy, abi: &Abi) -> Vec<Range> {
             ranges.push((start, outcome));
         }
     };
-    let numbers = (0..LOW as u32).chain(FIRST_PRIVATE..FIRST_PRIVATE + PRIVATE as u32);
-    for (number, verdict) in numbers.zip(verdicts) {
-        if number < end {
-            push(number, Outcome::Verdict(verdict));
-        }
+    let (low, private) = verdicts.split_at(LOW);
+    for (number, verdict) in (0..end).zip(low) {
+        push(number, Outcome::Verdict(*verdict));
+    }
+    for (number, verdict) in (FIRST_PRIVATE..end).zip(private) {
+        push(number, Outcome::Verdict(*verdict));
     }
     push(end, Outcome::Newer);
     ranges
