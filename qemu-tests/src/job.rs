@@ -36,6 +36,8 @@ pub struct Job {
     pub tests: Vec<Test>,
     /// Megabytes, instead of the kernel's row.
     pub memory: Option<u32>,
+    /// More arguments of QEMU.
+    pub devices: Vec<String>,
     /// A hard limit of its own.
     pub limit: Option<Duration>,
     /// A control: every test must fail, with this text in the reason.
@@ -54,6 +56,7 @@ impl Job {
             variant: String::new(),
             tests,
             memory: None,
+            devices: Vec::new(),
             limit: None,
             must_fail: None,
         }
@@ -112,6 +115,9 @@ pub fn tests_of(folder: &Path, only: &[String]) -> Result<Vec<Test>> {
     let mut tests = Vec::new();
     for entry in std::fs::read_dir(folder).on_path("read", folder)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        if !entry.path().is_dir() {
+            continue;
+        }
         let path = entry.path().join("session");
         let text = std::fs::read_to_string(&path).on_path("read", &path)?;
         Session::parse(&text)
@@ -176,10 +182,11 @@ pub fn run(
     Ok(reports.into_inner().unwrap_or_default())
 }
 
-type Commons = BTreeMap<(String, String), Vec<u8>>;
+/// By kernel and CPU: the initramfs that their boots share.
+pub type Commons = BTreeMap<(String, String), Vec<u8>>;
 
 /// The shared part of each kernel's initramfs, made once.
-fn commons(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<Commons> {
+pub fn commons(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<Commons> {
     let mut commons = Commons::new();
     for job in jobs {
         let key = (job.kernel.name(), job.arch.clone());
@@ -240,7 +247,7 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
         initramfs: &initramfs,
         boot_parameters: &job.boot_parameters,
         memory: job.memory,
-        more: &[],
+        more: &job.devices,
         limit: job.limit.unwrap_or(place.limit),
         log,
     }

@@ -6,7 +6,7 @@ use base::{Error, Result};
 use qemu_tests::job::{self, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
-use qemu_tests::{controls, cut_down};
+use qemu_tests::{controls, cut_down, power_cut};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +16,8 @@ qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid
 
 Without flags: the default set of kernels, every test. --special: only the machines that lack
 something and the controls. --list names kernels and tests, --arches the CPUs whose binaries are
-needed. --limit SECONDS is the hard limit of each boot (240).
+needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the worked
+example of power cuts, with so many sampled sets of unflushed writes.
 Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed.
 ";
 
@@ -25,6 +26,8 @@ Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed
 struct Asked {
     all: bool,
     special: bool,
+    power_cut: Option<usize>,
+    least_memory: bool,
     list: bool,
     arches: bool,
     arch: Vec<String>,
@@ -32,6 +35,10 @@ struct Asked {
     cgroup: Vec<String>,
     limit: Option<u64>,
     tests: Vec<String>,
+}
+
+fn number(text: &str) -> Result<u64> {
+    text.parse().map_err(|_| Error::bad_input(format!("{text} is no number")))
 }
 
 fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
@@ -44,17 +51,14 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
         match word.as_str() {
             "--all" => asked.all = true,
             "--special" => asked.special = true,
+            "--power-cut" => asked.power_cut = Some(number(&value()?)? as usize),
+            "--least-memory" => asked.least_memory = true,
             "--list" => asked.list = true,
             "--arches" => asked.arches = true,
             "--arch" => asked.arch.push(value()?),
             "--kernel" => asked.kernel.push(value()?),
             "--cgroup" => asked.cgroup.push(value()?),
-            "--limit" => {
-                let text = value()?;
-                let seconds =
-                    text.parse().map_err(|_| Error::bad_input(format!("--limit {text}")))?;
-                asked.limit = Some(seconds);
-            }
+            "--limit" => asked.limit = Some(number(&value()?)?),
             flag if flag.starts_with('-') => return Err(Error::bad_input(USAGE)),
             test => asked.tests.push(test.to_string()),
         }
@@ -159,8 +163,17 @@ fn run() -> Result<ExitCode> {
             wanted.push(job.kernel);
         }
     }
+    // Before anything is mounted for it.
+    if asked.power_cut.is_some()
+        && let Some(code) = power_cut::replay::alone()?
+    {
+        return Ok(ExitCode::from(code as u8));
+    }
     let fetched = job::fetch(&place.cache, &wanted)?;
     print!("{}", summary::of_kernels(&fetched));
+    if let Some(samples) = asked.power_cut {
+        return power_cut::example::run(&place, &fetched, samples);
+    }
     let possible: Vec<Job> =
         jobs.into_iter().filter(|job| fetched.kernels.contains_key(&job.kernel.name())).collect();
     let reports = job::run(&place, &fetched, &possible, &|report| {

@@ -1,0 +1,91 @@
+//! Records a command's writes: a machine with one disk, whose requests QEMU writes down.
+
+use super::DISK;
+use super::log::Log;
+use crate::console::Ending;
+use crate::job::{self, Job, Place};
+use crate::kernels::Unpacked;
+use base::{Error, OnError, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What was recorded.
+pub struct Recording {
+    /// The disk as it was before.
+    pub pristine: PathBuf,
+    /// Everything that was done to it.
+    pub log: Log,
+}
+
+/// The disk inside the machine.
+pub const DEVICE: &str = "/dev/vda";
+
+/// Boots the job with a fresh ext4 disk mounted on `/var/lib/coracle` and records until the machine
+/// has powered off. The job's tests must pass. `folder` keeps the disk and the log.
+pub fn record(
+    place: &Place,
+    unpacked: &Unpacked,
+    common: &[u8],
+    job: &Job,
+    folder: &Path,
+) -> Result<Recording> {
+    std::fs::create_dir_all(folder).on_path("mkdir", folder)?;
+    let path = |name: &str| folder.join(name);
+    let (pristine, disk, log) = (path("pristine"), path("disk"), path("log"));
+    make_disk(&pristine)?;
+    std::fs::copy(&pristine, &disk).on_path("copy", &pristine)?;
+    // QEMU does not make it larger.
+    let file = std::fs::File::create(&log).on_path("create", &log)?;
+    file.set_len(512 << 20).on_path("resize", &log)?;
+    let mut job = job.clone();
+    job.configuration.disk = DEVICE.to_string();
+    job.devices = [
+        "-blockdev".to_string(),
+        format!("driver=file,filename={},node-name=disk-file", disk.display()),
+        "-blockdev".to_string(),
+        "driver=raw,file=disk-file,node-name=disk".to_string(),
+        "-blockdev".to_string(),
+        format!("driver=file,filename={},node-name=log-file", log.display()),
+        "-blockdev".to_string(),
+        "driver=raw,file=log-file,node-name=log".to_string(),
+        "-blockdev".to_string(),
+        "driver=blklogwrites,node-name=logged,file=disk,log=log,log-sector-size=512".to_string(),
+        "-device".to_string(),
+        "virtio-blk-pci,drive=logged".to_string(),
+    ]
+    .to_vec();
+    let boot = job::boot(place, unpacked, common, &job)?;
+    let wanted: Vec<String> = job.tests.iter().map(|(name, _)| name.clone()).collect();
+    for (name, verdict) in boot.console.verdicts(&wanted, boot.ending) {
+        if let crate::console::Verdict::Failed(reason) = verdict {
+            return Err(Error::other(format!("{name}, while it was recorded: {reason}")));
+        }
+    }
+    if boot.ending != Ending::Itself {
+        return Err(Error::other("the recorded machine did not power off"));
+    }
+    Ok(Recording { pristine, log: Log::open(&log)? })
+}
+
+/// ext4 without what would be written by itself later, smaller than the disk by the mark's place.
+fn make_disk(path: &Path) -> Result<()> {
+    let file = std::fs::File::create(path).on_path("create", path)?;
+    file.set_len(DISK).on_path("resize", path)?;
+    let blocks = (DISK / 4096 - 16).to_string();
+    let mke2fs = ["/usr/sbin/mke2fs", "/sbin/mke2fs"]
+        .into_iter()
+        .find(|path| Path::new(path).exists())
+        .unwrap_or("mke2fs");
+    let output = Command::new(mke2fs)
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096"])
+        .args(["-E", "lazy_itable_init=0,lazy_journal_init=0"])
+        .arg(path)
+        .arg(&blocks)
+        .output()
+        .on("start", "mke2fs")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(Error::other(format!("mke2fs: {}", text.trim())))
+}
