@@ -20,6 +20,7 @@ pub mod image;
 pub mod initramfs;
 pub mod job;
 pub mod kernels;
+pub mod least_memory;
 pub mod machine;
 pub mod modules;
 pub mod older;

@@ -6,7 +6,7 @@ use base::{Error, Result};
 use qemu_tests::job::{self, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
-use qemu_tests::{controls, cut_down, power_cut};
+use qemu_tests::{controls, cut_down, least_memory, power_cut};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,9 +17,13 @@ qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid
 Without flags: the default set of kernels, every test. --special: only the machines that lack
 something and the controls. --list names kernels and tests, --arches the CPUs whose binaries are
 needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the worked
-example of power cuts, with so many sampled sets of unflushed writes.
+example of power cuts, with so many sampled sets of unflushed writes. --least-memory: no tests, but
+the table of the least memory for each kernel and test.
 Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed.
 ";
+
+/// Sampled sets of unflushed writes in a whole run.
+const SAMPLES: usize = 60;
 
 /// What the command line asks for.
 #[derive(Default)]
@@ -131,11 +135,12 @@ fn run() -> Result<ExitCode> {
     let home = PathBuf::from("qemu-tests");
     let tests = job::tests_of(&home.join("tests"), &asked.tests)?;
     let mut jobs = jobs(&asked, &tests);
-    let special = special_jobs(&asked, &home)?;
     if asked.special {
         jobs.clear();
     }
-    jobs.extend(special);
+    if !asked.least_memory {
+        jobs.extend(special_jobs(&asked, &home)?);
+    }
     if asked.arches || asked.list {
         let mut arches: Vec<&str> = jobs.iter().map(|job| job.arch.as_str()).collect();
         arches.sort_unstable();
@@ -163,22 +168,36 @@ fn run() -> Result<ExitCode> {
             wanted.push(job.kernel);
         }
     }
+    let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
+    let whole = !asked.least_memory && named.iter().all(|list| list.is_empty());
+    let samples = asked.power_cut.or(whole.then_some(SAMPLES));
     // Before anything is mounted for it.
-    if asked.power_cut.is_some()
+    if samples.is_some()
         && let Some(code) = power_cut::replay::alone()?
     {
         return Ok(ExitCode::from(code as u8));
     }
     let fetched = job::fetch(&place.cache, &wanted)?;
     print!("{}", summary::of_kernels(&fetched));
-    if let Some(samples) = asked.power_cut {
-        return power_cut::example::run(&place, &fetched, samples);
-    }
     let possible: Vec<Job> =
         jobs.into_iter().filter(|job| fetched.kernels.contains_key(&job.kernel.name())).collect();
-    let reports = job::run(&place, &fetched, &possible, &|report| {
-        print!("{}", summary::of_report(report));
-    })?;
+    if asked.least_memory {
+        least_memory::run(&place, &fetched, &possible)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut reports = Vec::new();
+    if asked.power_cut.is_none() {
+        reports = job::run(&place, &fetched, &possible, &|report| {
+            print!("{}", summary::of_report(report));
+        })?;
+    }
+    if let Some(samples) = samples
+        && fetched.kernels.contains_key(&KERNELS[0].name())
+    {
+        let report = power_cut::example::run(&place, &fetched, samples)?;
+        print!("{}", summary::of_report(&report));
+        reports.push(report);
+    }
     let sums = Sums::of(&reports);
     println!("{}", summary::last_line(sums, &fetched));
     Ok(match (sums.failed, fetched.failed.is_empty()) {
