@@ -7,12 +7,13 @@
 
 use base::folders::Folders;
 use base::{Error, OnError, Result};
-use client::{Connect, Invocation};
+use client::{Connect, CreateRequest, CreateResponse, Invocation};
 use engine::Engine;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,6 +81,39 @@ impl Connect for Place {
     }
 }
 
+/// The engine for a container that is run in place.
+struct Here {
+    engine: Arc<Engine>,
+    created: Option<engine::InPlace>,
+    begun: Option<engine::Begun>,
+}
+
+impl client::InPlace for Here {
+    fn create(&mut self, name: &str, request: CreateRequest) -> Result<CreateResponse> {
+        let created = engine::InPlace::create(&self.engine, name, request)?;
+        let id = created.id().to_string();
+        let warnings = created.warnings().to_vec();
+        self.created = Some(created);
+        Ok(CreateResponse { id, warnings })
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let created = self.created.take().ok_or_else(|| Error::other("nothing was created"))?;
+        // Until here they end us; from here on they are the container's.
+        self.begun = Some(created.start(signals()?)?);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<i32> {
+        let begun = self.begun.take().ok_or_else(|| Error::other("nothing was started"))?;
+        begun.finish()
+    }
+}
+
+fn signals() -> Result<OwnedFd> {
+    base::sys::signal::descriptor(&SIGNALS.map(Signal::as_raw)).on("signalfd", "signals")
+}
+
 /// The client's command line, from argv[0] on.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let invocation = match Invocation::parse(words.into_iter().skip(1).collect()) {
@@ -110,11 +144,17 @@ fn run(invocation: &Invocation) -> Result<u8> {
     if socket.is_none() && ["run", "start"].contains(&invocation.name()) {
         libcontainer::self_exe::protect(&folders.run)?;
     }
+    if socket.is_none() && invocation.is_in_place() {
+        let engine = Engine::new(folders.clone(), globals.driver.clone());
+        let mut here = Here { engine: Arc::new(engine), created: None, begun: None };
+        if let Some(code) = invocation.run_in_place(&mut here) {
+            return Ok(code);
+        }
+    }
     let (engine, main_loop, finish) = Engine::with_main_loop(folders, globals.driver.clone())?;
     let place = socket.map_or_else(|| Place::Here(engine.clone()), Place::Socket);
     // Before any thread is there: each inherits what is blocked.
-    let signals =
-        base::sys::signal::descriptor(&SIGNALS.map(Signal::as_raw)).on("signalfd", "signals")?;
+    let signals = signals()?;
     let (client_end, our_end) = pipe_with(PipeFlags::CLOEXEC).on("pipe", "signals")?;
     rustix::io::ioctl_fionbio(&our_end, true).on("pipe", "signals")?;
     let code = thread::scope(|scope| {

@@ -87,6 +87,6 @@ fn capabilities(status: &str) -> String {
     match count {
         0 => "none".to_string(),
         _ if count == libcontainer::capabilities::NAMES.len() => format!("all {count}"),
-        _ => format!("{count}: {}", set.names().collect::<Vec<_>>().join(" ").to_lowercase()),
+        _ => format!("{count}: {}", set.names().collect::<Vec<_>>().join(" ").to_ascii_lowercase()),
     }
 }

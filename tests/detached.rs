@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::net::UnixStream;
 use support::{Terminal, World};
 
 fn pid_of(world: &World, name: &str) -> i64 {
@@ -188,37 +189,130 @@ fn a_container_whose_end_nobody_saw_starts_again() {
     world.finish();
 }
 
-#[test]
-fn killed_workers_leave_nothing() {
+/// Whether a process has this text among its arguments.
+fn runs(text: &str) -> bool {
+    let entries = std::fs::read_dir("/proc").expect("/proc");
+    let words = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline"));
+    entries
+        .flatten()
+        .filter_map(|entry| words(entry).ok())
+        .any(|words| String::from_utf8_lossy(&words).split('\0').any(|word| word == text))
+}
+
+/// Starts and removes a container again and again while processes of one name are killed.
+fn prey(name: &str, rounds: usize, pause: u64) {
     let world = World::new();
     let own = world.folder.to_string_lossy().into_owned();
     let over = std::sync::atomic::AtomicBool::new(false);
+    // A number that no other process has in its arguments.
+    let seconds = format!("8{}", std::process::id() * 1000 + pause as u32);
+    // Judged when the killer has ended.
+    let mut wrong = Vec::new();
     let killed = std::thread::scope(|scope| {
         let killer = scope.spawn(|| {
             let mut killed = 0;
             while !over.load(std::sync::atomic::Ordering::Relaxed) {
                 let found = support::processes(&own);
-                for worker in found.iter().filter(|words| words.contains("coracle-job")).take(1) {
-                    let pid = worker.split(' ').next().expect("pid");
+                for process in found.iter().filter(|words| words.contains(name)).take(1) {
+                    let pid = process.split(' ').next().expect("pid");
                     let kill = std::process::Command::new("kill").args(["-9", pid]).output();
                     killed += u32::from(kill.is_ok_and(|output| output.status.success()));
                 }
-                std::thread::sleep(std::time::Duration::from_millis(7));
+                std::thread::sleep(std::time::Duration::from_millis(pause));
             }
             killed
         });
-        for _ in 0..30 {
+        for _ in 0..rounds {
             // Either may fail, with one line; neither may leave anything.
-            world.coracle(&["run", "-d", "--net", "none", "--name", "prey", "bb", "sleep", "60"]);
+            let words = ["run", "-d", "--net", "none", "--name", "prey", "bb", "sleep", &seconds];
+            let done = world.coracle(&words);
+            if ["already running", "in use"].iter().any(|text| done.err.contains(text)) {
+                wrong.push(done);
+            }
             world.coracle(&["rm", "-f", "prey"]);
         }
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         killer.join().expect("killer")
     });
-    assert!(killed > 3, "the test killed only {killed} workers");
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(killed > 3, "the test killed only {killed} processes");
     world.coracle(&["rm", "-f", "prey"]);
     // What a killed removal has left goes with the next look at everything.
     world.ok(&["ps", "-a"]);
+    world.until("the containers' processes are gone", || !runs(&seconds));
+    world.finish();
+}
+
+#[test]
+fn killed_workers_leave_nothing() {
+    prey("coracle-job", 30, 7);
+}
+
+#[test]
+fn killed_monitors_leave_nothing() {
+    for pause in [3, 7, 11] {
+        prey("coracle-monitor", 15, pause);
+    }
+}
+
+/// A worker that starts this container, as its monitor would have it; the test has the monitor's
+/// end of the socket. The container has a terminal: other streams are made by the monitor.
+fn worker(world: &World, id: &str) -> (std::process::Child, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().expect("socketpair");
+    let name = world.folder.join("coracle-job");
+    if !name.exists() {
+        std::os::unix::fs::symlink(support::binary(), &name).expect("symlink");
+    }
+    let child = std::process::Command::new("sh")
+        .args(["-c", "exec 3<&0 0</dev/null; exec \"$0\" \"$@\""])
+        .arg(&name)
+        .args([world.root(), world.run_folder()])
+        .args(["", "start", id])
+        .stdin(std::os::fd::OwnedFd::from(theirs))
+        .spawn()
+        .expect("start a worker");
+    (child, ours)
+}
+
+#[test]
+fn a_start_that_nobody_waits_for_is_not_made() {
+    let world = World::new();
+    let id = world.ok(&["create", "-t", "--net", "none", "--name", "slow", "bb", "sleep", "60"]);
+    let folder = world.run_folder().join("containers").join(&id);
+    // The lock stops the worker before it has made anything; then its monitor is gone.
+    let lock = std::fs::File::open(&folder).expect("open");
+    lock.lock().expect("flock");
+    let (mut child, monitor) = worker(&world, &id);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(monitor);
+    drop(lock);
+    assert!(!child.wait().expect("wait").success(), "the worker has started it for nobody");
+    assert_eq!(world.ok(&["ps", "-q"]), "");
+    assert_eq!(world.ok(&["start", "slow"]), "slow");
+    world.ok(&["rm", "-f", "slow"]);
+    world.finish();
+}
+
+#[test]
+fn a_removal_and_a_start_at_once_leave_nothing() {
+    let world = World::new();
+    for round in 0..10 {
+        let id =
+            world.ok(&["create", "-t", "--net", "none", "--name", "slow", "bb", "sleep", "60"]);
+        let folder = world.run_folder().join("containers").join(&id);
+        let lock = std::fs::File::open(&folder).expect("open");
+        lock.lock().expect("flock");
+        let (mut child, monitor) = worker(&world, &id);
+        // Now one is first at the lock, now the other.
+        std::thread::sleep(std::time::Duration::from_millis(round % 4));
+        let mut remove = world.command(&["rm", "-f", "slow"]).spawn().expect("start rm");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        drop(lock);
+        child.wait().expect("wait");
+        drop(monitor);
+        assert!(remove.wait().expect("wait").success(), "rm -f failed");
+        assert_eq!(world.ok(&["ps", "-aq"]), "");
+    }
     world.finish();
 }
 

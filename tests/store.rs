@@ -173,3 +173,26 @@ fn an_ordinary_user_runs_hello_in_a_store_of_his_own() {
     }
     world.finish();
 }
+
+#[test]
+fn a_root_folder_has_one_run_folder_and_lies_on_a_disk() {
+    let world = World::new();
+    world.ok(&["run", "-d", "--net", "none", "--name", "held", "bb", "sleep", "60"]);
+    let other = world.folder.join("other-run");
+    std::fs::create_dir(&other).expect("mkdir");
+    let other = other.to_string_lossy().into_owned();
+    for words in [&["ps", "-a"][..], &["run", "--rm", "--net", "none", "bb", "true"]] {
+        let done = world.coracle(&[&["--run", &other], words].concat());
+        assert!(refused(&done).contains("belongs to the run folder"), "{done:?}");
+    }
+    world.ok(&["--run", &other, "images"]);
+    world.ok(&["rm", "-f", "held"]);
+    // Where nobody named it, a folder in RAM is taken for a mistake.
+    let script = "mount -t tmpfs none /var/lib && exec \"$0\" images";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(support::binary());
+    command.env_remove("CORACLE_ROOT").env("CORACLE_RUN", world.run_folder());
+    let done: Done = command.output().expect("unshare").into();
+    assert!(refused(&done).contains("lies in RAM"), "{done:?}");
+    world.finish();
+}

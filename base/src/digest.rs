@@ -3,7 +3,7 @@
 //! The text is parsed strictly, since digests become file names. Hashing looks at the CPU when it
 //! is first used (8 µs on some virtual machines), so nothing on the path of `run` hashes.
 
-use crate::json::{FromJson, Reader, ToJson, Writer};
+use crate::json::{Reader, Slot, ToJson, Writer};
 use crate::text::hex;
 use crate::{Error, Result};
 use sha2::Digest as _;
@@ -64,12 +64,12 @@ impl fmt::Debug for Digest {
     }
 }
 
-impl FromJson for Digest {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        if r.null() {
-            return Ok(Self::default());
+impl Slot for Digest {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        if !r.null() {
+            *self = Self::parse(&r.string()?)?;
         }
-        Self::parse(&r.string()?)
+        Ok(())
     }
 }
 

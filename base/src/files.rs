@@ -4,7 +4,7 @@
 //! is `flock` on a folder: no lock files, and free when its holder dies. Trees are removed by
 //! descriptors, never by string, so that a name inside a hostile tree cannot lead out of it.
 
-use crate::{Error, OnError, Result};
+use crate::{Error, OnError, Result, paths};
 use rustix::fs::{self, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -31,9 +31,9 @@ pub fn write_then_rename(folder: &Path, name: &str, bytes: &[u8], sync: Sync) ->
     let aside = folder.join(aside);
     let path = folder.join(name);
     let done = write_aside(&aside, bytes, sync)
-        .and_then(|()| fs::rename(&aside, &path).on_path("write", &path));
+        .and_then(|()| paths::rename(&aside, &path).on_path("write", &path));
     if done.is_err() {
-        let _ = fs::unlink(&aside);
+        let _ = paths::unlink(&aside);
         return done;
     }
     if sync == Sync::Yes { sync_folder(folder) } else { Ok(()) }
@@ -41,7 +41,7 @@ pub fn write_then_rename(folder: &Path, name: &str, bytes: &[u8], sync: Sync) ->
 
 fn write_aside(path: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let fd = fs::open(path, flags, Mode::from_raw_mode(0o600)).on_path("create", path)?;
+    let fd = paths::open(path, flags, Mode::from_raw_mode(0o600)).on_path("create", path)?;
     let mut file = File::from(fd);
     file.write_all(bytes).on_path("write", path)?;
     if sync == Sync::Yes { file.sync_data().on_path("sync", path) } else { Ok(()) }
@@ -56,13 +56,13 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 /// Opens a folder for `*at` calls, locks and syncs.
 pub fn open_folder(folder: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    fs::open(folder, flags, Mode::empty()).on_path("open", folder)
+    paths::open(folder, flags, Mode::empty()).on_path("open", folder)
 }
 
 /// Reads a whole file, at most `cap` bytes; never waits on a FIFO, and refuses what is no file.
 pub fn read_capped(path: &Path, cap: usize) -> Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(fs::open(path, flags, Mode::empty()).on_path("open", path)?);
+    let file = File::from(paths::open(path, flags, Mode::empty()).on_path("open", path)?);
     let stat = fs::fstat(&file).on_path("read", path)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         let text = format!("read {}: not a regular file", path.display());
@@ -81,7 +81,7 @@ pub fn read_capped(path: &Path, cap: usize) -> Result<Vec<u8>> {
 
 /// Makes a folder and what is missing above it, each with mode 0700.
 pub fn create_dir_all(path: &Path) -> Result<()> {
-    match fs::mkdir(path, Mode::RWXU) {
+    match paths::mkdir(path, Mode::RWXU) {
         Ok(()) => Ok(()),
         Err(Errno::EXIST) if path.is_dir() => Ok(()),
         Err(Errno::NOENT) => {
@@ -89,7 +89,7 @@ pub fn create_dir_all(path: &Path) -> Result<()> {
                 return Err(Errno::NOENT).on_path("create", path);
             };
             create_dir_all(above)?;
-            match fs::mkdir(path, Mode::RWXU) {
+            match paths::mkdir(path, Mode::RWXU) {
                 Err(Errno::EXIST) => Ok(()),
                 other => other.on_path("create", path),
             }

@@ -31,6 +31,8 @@ pub struct Folders {
     pub run: PathBuf,
     /// The settings file.
     pub settings: Settings,
+    /// The root folder was named by a flag, the environment or the settings.
+    pub is_named: bool,
 }
 
 impl Folders {
@@ -58,12 +60,14 @@ impl Folders {
                 None => PathBuf::from("/tmp").join(format!("coracle-run-{}", uid.as_raw())),
             }
         };
-        let root = root.map(Path::to_owned).or_else(|| name("CORACLE_ROOT")).or_else(kept);
+        let named = root.map(Path::to_owned).or_else(|| name("CORACLE_ROOT"));
+        let is_named = named.is_some() || uid.is_root() && !settings.data_root.is_empty();
+        let root = named.or_else(kept);
         let Some(root) = root else {
             return Err(Error::other("no root folder: neither --root nor HOME is set"));
         };
         let run = run.map(Path::to_owned).or_else(|| name("CORACLE_RUN")).unwrap_or_else(ram);
-        Ok(Self { root: absolute(root)?, run: absolute(run)?, settings })
+        Ok(Self { root: absolute(root)?, run: absolute(run)?, settings, is_named })
     }
 }
 

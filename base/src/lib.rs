@@ -15,6 +15,7 @@ pub mod folders;
 pub mod json;
 pub mod log;
 pub mod map;
+pub mod paths;
 pub mod signals;
 pub mod text;
 

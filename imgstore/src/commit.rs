@@ -13,8 +13,9 @@ use base::digest::Digest;
 use base::files::{self, Lock, open_folder};
 use base::json;
 use base::map::Map;
+use base::paths;
 use base::{Error, OnError, Result};
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, RenameFlags, fsync, mkdir, openat, rename};
+use rustix::fs::{Dir, FileType, Mode, OFlags, fsync, openat};
 use rustix::io::Errno;
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -125,7 +126,7 @@ impl Store {
             for (at, name) in image.names.iter().enumerate() {
                 let from = work.path.join(format!("name-{number}-{at}"));
                 let to = self.folder("names").join(name.file_name());
-                rename(&from, &to).on_path("write", &to)?;
+                paths::rename(&from, &to).on_path("write", &to)?;
                 named = true;
             }
         }
@@ -140,7 +141,7 @@ impl Store {
         image: &NewImage,
     ) -> Result<()> {
         let folder = work.path.join(format!("image-{number}"));
-        mkdir(&folder, Mode::RWXU).on_path("create", &folder)?;
+        paths::mkdir(&folder, Mode::RWXU).on_path("create", &folder)?;
         let document = &image.document;
         let record = ImageRecord {
             id: image.id,
@@ -192,11 +193,11 @@ fn visible(layers: &[Staged], image: &[usize]) -> Vec<String> {
 /// is half removed.
 fn place(from: &Path, to: &Path) -> Result<()> {
     for _ in 0..3 {
-        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        match paths::rename_new(from, to) {
             Ok(()) => return Ok(()),
             Err(Errno::EXIST | Errno::NOTEMPTY) => {}
             // Before Linux 3.15, and on some file systems: a folder that is not empty stays.
-            Err(Errno::INVAL | Errno::NOSYS) => match rename(from, to) {
+            Err(Errno::INVAL | Errno::NOSYS) => match paths::rename(from, to) {
                 Ok(()) => return Ok(()),
                 Err(Errno::EXIST | Errno::NOTEMPTY) => {}
                 Err(e) => return Err(e).on_path("write", to),

@@ -241,7 +241,7 @@ impl Store {
         let folder = self.hold_folder(keep);
         let path = folder.join([&image.hex(), ".", container].concat());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-        let make = || rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
+        let make = || base::paths::open(&path, flags, Mode::RUSR | Mode::WUSR);
         let made = match make() {
             Err(rustix::io::Errno::NOENT) => {
                 files::create_dir_all(&folder)?;
@@ -263,7 +263,7 @@ impl Store {
         let name = [&image.hex(), ".", container].concat();
         for keep in [Keep::Run, Keep::Root] {
             let path = self.hold_folder(keep).join(&name);
-            match rustix::fs::unlink(&path) {
+            match base::paths::unlink(&path) {
                 Ok(()) | Err(rustix::io::Errno::NOENT) => {}
                 // A read-only file system says so of what is not there, too.
                 Err(rustix::io::Errno::ROFS) if !files::exists(&path) => {}
@@ -324,7 +324,7 @@ impl Store {
         let mut removed = Vec::new();
         for name in &going {
             let path = self.folder("names").join(name.replace('/', "+"));
-            rustix::fs::unlink(&path).on_path("remove", &path)?;
+            base::paths::unlink(&path).on_path("remove", &path)?;
             removed.push(Removed::Untagged(name.clone()));
         }
         if going.len() < names.len() || !holders.is_empty() {
@@ -333,7 +333,7 @@ impl Store {
         }
         let image = self.folder("images").join(&hex);
         // Without its record it is not there for anybody.
-        rustix::fs::unlink(image.join("record")).on_path("remove", &image)?;
+        base::paths::unlink(&image.join("record")).on_path("remove", &image)?;
         files::remove_tree(&image)?;
         files::sync_folder(&self.folder("images"))?;
         removed.push(Removed::Deleted(record.id));
@@ -352,7 +352,7 @@ impl Store {
             let Ok(Some(_alone)) = Lock::try_exclusive(&folder) else {
                 continue;
             };
-            let _ = rustix::fs::unlink(folder.join("record"));
+            let _ = base::paths::unlink(&folder.join("record"));
             match files::remove_tree(&folder) {
                 Ok(()) => removed.extend(Digest::from_hex(name).map(Removed::Deleted)),
                 Err(e) => first = first.and(Err(e)),

@@ -79,7 +79,7 @@ impl Reference {
             Some((first, rest))
                 if first.contains(['.', ':'])
                     || first == "localhost"
-                    || first != first.to_lowercase() =>
+                    || first != first.to_ascii_lowercase() =>
             {
                 (Some(first), rest)
             }

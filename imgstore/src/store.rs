@@ -8,7 +8,7 @@ use crate::layer::whiteout::Marks;
 use base::files::{self, Lock, Sync};
 use base::folders::Folders;
 use base::{Error, Kind, OnError, Result, log, text};
-use rustix::fs::{CWD, Mode, fstat, mkdir};
+use rustix::fs::{Mode, fstat};
 use rustix::io::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ impl Store {
         });
         let marks = match files::read_capped(&root.join("format"), 4096) {
             Ok(text) => read_format(&text).map_err(|e| e.context(root.display()))?,
-            Err(e) if e.kind() == Kind::NotFound && !options.existing_only => create(&root)?,
+            Err(e) if e.kind() == Kind::NotFound && !options.existing_only => create(folders)?,
             Err(e) => return Err(e),
         };
         Ok(Self { root, run: folders.run.clone(), driver, marks })
@@ -69,14 +69,14 @@ impl Store {
             let mut name = [0; 8];
             text::id::random(&mut name)?;
             let path = work.join(text::hex::encode(&name));
-            mkdir(&path, Mode::RWXU).on_path("create", &path)?;
+            base::paths::mkdir(&path, Mode::RWXU).on_path("create", &path)?;
             // Between the two calls somebody else may sweep it away.
             let lock = match Lock::try_exclusive(&path) {
                 Ok(Some(lock)) => lock,
                 Ok(None) => continue,
                 Err(e) if e.kind() == Kind::NotFound => continue,
                 Err(e) => {
-                    let _ = rustix::fs::rmdir(&path);
+                    let _ = base::paths::rmdir(&path);
                     return Err(e);
                 }
             };
@@ -125,7 +125,15 @@ fn read_format(text: &[u8]) -> Result<Marks> {
     Ok(if text.lines().any(|line| line == "marks user") { Marks::User } else { Marks::Trusted })
 }
 
-fn create(root: &Path) -> Result<Marks> {
+fn create(folders: &Folders) -> Result<Marks> {
+    let root = folders.root.as_path();
+    if !folders.is_named && is_in_ram(root) {
+        return Err(Error::bad_input(format!(
+            "the root folder {} lies in RAM: what is kept there would be gone after a reboot; to \
+             have it so, name it with --root, CORACLE_ROOT or data-root",
+            root.display()
+        )));
+    }
     files::create_dir_all(root)?;
     let _alone = Lock::exclusive(root)?;
     // Somebody else may have been faster.
@@ -140,7 +148,7 @@ fn create(root: &Path) -> Result<Marks> {
     }
     for name in SUBFOLDERS {
         let path = root.join(name);
-        match rustix::fs::mkdirat(CWD, &path, Mode::RWXU) {
+        match base::paths::mkdir(&path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(e).on_path("create", &path),
         }
@@ -153,6 +161,14 @@ fn create(root: &Path) -> Result<Marks> {
         log::warn("images of an ordinary user: owners and devices of their files are not kept");
     }
     Ok(marks)
+}
+
+/// On a tmpfs, or on the kernel's first root file system: it, or where it would be made.
+fn is_in_ram(folder: &Path) -> bool {
+    // TMPFS_MAGIC and RAMFS_MAGIC of linux/magic.h; 32-bit CPUs have the second as a negative number.
+    let in_ram = |kind: u32| [0x0102_1994, 0x8584_58f6].contains(&kind);
+    let found = folder.ancestors().find_map(|folder| rustix::fs::statfs(folder).ok());
+    found.is_some_and(|stat| in_ram(stat.f_type as u32))
 }
 
 /// Root of the whole machine, not of a user namespace: only he may set `trusted.*`.

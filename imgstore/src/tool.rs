@@ -1,11 +1,11 @@
 //! The tool `imgstore`: what boot scripts and people use without a daemon.
 //!
-//! argh reads the command line, after `--name=value` was split into two words. One line on standard
-//! error when something fails, and exit code 1; 2 when the command line is wrong.
+//! One line on standard error when something fails, and exit code 1; 2 when the command line is
+//! wrong.
 
 use crate::image::ImageConfig;
 use crate::{ImportOptions, LoadEvent, Options, Removed, Store};
-use argh::FromArgs;
+use base::flags::{Command, Flag, Matches, Operands, Program};
 use base::folders::Folders;
 use base::text::table::Table;
 use base::text::{id, size, time};
@@ -16,141 +16,103 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Keeps images: loads, lists, names, removes them and checks them out.
-#[derive(FromArgs)]
-struct Arguments {
-    /// the folder that is kept (default: /var/lib/coracle)
-    #[argh(option)]
-    root: Option<String>,
-    /// the folder that is gone after a reboot (default: /run/coracle)
-    #[argh(option)]
-    run: Option<String>,
-    #[argh(subcommand)]
-    verb: Verb,
-}
+static LOAD: Command = Command {
+    name: "load",
+    usage: "[OPTIONS] [PATH]",
+    about: "Load images from an OCI layout or a docker save archive (default: standard input)",
+    aliases: &[],
+    flags: &[
+        Flag::text("input", "string", "A folder or a file").short(b'i'),
+        Flag::switch("quiet", "Print only errors").short(b'q'),
+    ],
+    operands: Operands::AtMost(1),
+    stops: false,
+};
 
-#[derive(FromArgs)]
-#[argh(subcommand)]
-enum Verb {
-    Load(Load),
-    Import(Import),
-    Images(Images),
-    Rmi(Rmi),
-    Tag(Tag),
-    Checkout(Checkout),
-}
+static IMPORT: Command = Command {
+    name: "import",
+    usage: "[OPTIONS] FILE|- [NAME]",
+    about: "Make an image of the tar of a root file system",
+    aliases: &[],
+    flags: &[
+        Flag::text("cmd", "string", "The command of containers, as words"),
+        Flag::text("env", "list", "A variable of containers: NAME=VALUE").short(b'e'),
+        Flag::text("message", "string", "A message for its history").short(b'm'),
+    ],
+    operands: Operands::Between(1, 2),
+    stops: false,
+};
 
-/// Loads images from an OCI layout or a `docker save` archive.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "load")]
-struct Load {
-    /// a folder or a file (default: standard input)
-    #[argh(option, short = 'i')]
-    input: Option<String>,
-    /// print only errors
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-    /// a folder or a file
-    #[argh(positional)]
-    path: Option<String>,
-}
+static IMAGES: Command = Command {
+    name: "images",
+    usage: "[OPTIONS]",
+    about: "List images",
+    aliases: &[],
+    flags: &[Flag::switch("no-trunc", "Whole ids"), Flag::switch("quiet", "Only ids").short(b'q')],
+    operands: Operands::None,
+    stops: false,
+};
 
-/// Makes an image of the tar of a root file system.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "import")]
-struct Import {
-    /// a message for its history
-    #[argh(option, short = 'm', default = "String::new()")]
-    message: String,
-    /// the command of containers, as words
-    #[argh(option)]
-    cmd: Option<String>,
-    /// a variable of containers: NAME=VALUE
-    #[argh(option, short = 'e')]
-    env: Vec<String>,
-    /// the file, or - for standard input
-    #[argh(positional)]
-    file: String,
-    /// the name of the image
-    #[argh(positional)]
-    name: Option<String>,
-}
+static RMI: Command = Command {
+    name: "rmi",
+    usage: "[OPTIONS] IMAGE [IMAGE...]",
+    about: "Remove images",
+    aliases: &[],
+    flags: &[Flag::switch("force", "Also with several names, or in use").short(b'f')],
+    operands: Operands::AtLeast(1),
+    stops: false,
+};
 
-/// Lists images.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "images")]
-struct Images {
-    /// only ids
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-    /// whole ids
-    #[argh(switch)]
-    no_trunc: bool,
-}
+static TAG: Command = Command {
+    name: "tag",
+    usage: "IMAGE NAME",
+    about: "Give an image one more name",
+    aliases: &[],
+    flags: &[],
+    operands: Operands::Exactly(2),
+    stops: false,
+};
 
-/// Removes images.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "rmi")]
-struct Rmi {
-    /// also with several names, or in use
-    #[argh(switch, short = 'f')]
-    force: bool,
-    /// names or ids
-    #[argh(positional)]
-    images: Vec<String>,
-}
+static CHECKOUT: Command = Command {
+    name: "checkout",
+    usage: "IMAGE FOLDER",
+    about: "Copy the merged tree of an image into a folder that is empty or not there",
+    aliases: &[],
+    flags: &[],
+    operands: Operands::Exactly(2),
+    stops: false,
+};
 
-/// Gives an image one more name.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "tag")]
-struct Tag {
-    /// name or id
-    #[argh(positional)]
-    image: String,
-    /// the new name
-    #[argh(positional)]
-    name: String,
-}
+static PROGRAM: Program = Program {
+    name: "imgstore",
+    about: "Keeps images: loads, lists, names, removes them and checks them out",
+    version: concat!("imgstore version ", env!("CARGO_PKG_VERSION")),
+    globals: &[
+        Flag::text("root", "string", "The folder that is kept").default("/var/lib/coracle"),
+        Flag::text("run", "string", "The folder that is gone after a reboot")
+            .default("/run/coracle"),
+        Flag::switch("version", "Print version information and quit").short(b'v'),
+    ],
+    groups: &[("Commands", &[&CHECKOUT, &IMAGES, &IMPORT, &LOAD, &RMI, &TAG])],
+};
 
-/// Copies the merged tree of an image into a folder.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "checkout")]
-struct Checkout {
-    /// name or id
-    #[argh(positional)]
-    image: String,
-    /// a folder that is empty or not there
-    #[argh(positional)]
-    folder: String,
-}
+/// What stands for standard input.
+const STDIN: &str = "-";
 
 /// The tool, with its arguments without its name.
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    let mut words = Vec::with_capacity(args.len());
-    for arg in args {
-        match arg.into_string() {
-            Ok(word) => split(word, &mut words),
-            Err(arg) => {
-                log::warn(format!("imgstore: argument is not UTF-8: {}", arg.to_string_lossy()));
-                return ExitCode::from(2);
-            }
+    let (globals, command, matches) = match PROGRAM.parse(args, 80) {
+        Ok(parsed) => parsed,
+        Err(usage) if usage.stdout => {
+            print(&usage.text);
+            return ExitCode::SUCCESS;
         }
-    }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let arguments = match Arguments::from_args(&["imgstore"], &words) {
-        Ok(arguments) => arguments,
-        Err(exit) => {
-            let (good, text) = (exit.status.is_ok(), exit.output);
-            if good {
-                print(&text);
-                return ExitCode::SUCCESS;
-            }
-            let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            log::warn(format!("imgstore: {line}"));
+        Err(usage) => {
+            let _ = std::io::stderr().write_all(usage.text.as_bytes());
             return ExitCode::from(2);
         }
     };
-    match run(arguments) {
+    match run(&globals, command.name, &matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             log::warn(e.message());
@@ -159,45 +121,31 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// What `-` becomes: argh takes it for a flag.
-const STDIN: &str = "\0-";
-
-/// argh knows only `--name value`.
-fn split(word: String, out: &mut Vec<String>) {
-    if word == "-" {
-        return out.push(STDIN.to_owned());
-    }
-    if out.iter().any(|word| word == "--") {
-        return out.push(word);
-    }
-    match word.split_once('=') {
-        Some((name, value)) if name.starts_with("--") => out.extend([name.into(), value.into()]),
-        _ => out.push(word),
-    }
-}
-
 fn print(text: &str) {
     // Standard output may be closed: then nobody wants to know.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-fn run(arguments: Arguments) -> Result<()> {
-    let path = |text: &Option<String>| text.as_ref().map(|text| Path::new(text).to_owned());
-    let folders = Folders::find(path(&arguments.root).as_deref(), path(&arguments.run).as_deref())?;
+fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
+    let folders =
+        Folders::find(globals.text("root").map(Path::new), globals.text("run").map(Path::new))?;
     let store = Store::open(&folders, Options::default())?;
-    match arguments.verb {
-        Verb::Load(load) => do_load(&store, &load),
-        Verb::Import(import) => do_import(&store, import),
-        Verb::Images(images) => list(&store, &images),
-        Verb::Rmi(rmi) => remove(&store, &rmi),
-        Verb::Tag(tag) => store.tag(&tag.image, &tag.name),
-        Verb::Checkout(to) => store.checkout(&to.image, Path::new(&to.folder)),
+    // Counted by the parser.
+    let operand = |number: usize| matches.operands.get(number).map(String::as_str);
+    let pair = || (operand(0).unwrap_or_default(), operand(1).unwrap_or_default());
+    match command {
+        "load" => load(&store, matches.text("input").or(operand(0)), matches.on("quiet")),
+        "import" => import(&store, matches, pair().0, operand(1)),
+        "images" => list(&store, matches.on("quiet"), matches.on("no-trunc")),
+        "rmi" => remove(&store, &matches.operands, matches.on("force")),
+        "tag" => store.tag(pair().0, pair().1),
+        _ => store.checkout(pair().0, Path::new(pair().1)),
     }
 }
 
-fn do_load(store: &Store, load: &Load) -> Result<()> {
+fn load(store: &Store, path: Option<&str>, quiet: bool) -> Result<()> {
     let mut events = |_: LoadEvent<'_>| ();
-    let path = load.input.as_deref().or(load.path.as_deref()).filter(|&path| path != STDIN);
+    let path = path.filter(|&path| path != STDIN);
     let loaded = match path {
         Some(path) => store.load_path(Path::new(path), &mut events)?,
         None => {
@@ -208,7 +156,7 @@ fn do_load(store: &Store, load: &Load) -> Result<()> {
             store.load(&mut input, &mut events)?
         }
     };
-    if load.quiet {
+    if quiet {
         return Ok(());
     }
     let mut text = String::new();
@@ -224,28 +172,32 @@ fn do_load(store: &Store, load: &Load) -> Result<()> {
     Ok(())
 }
 
-fn do_import(store: &Store, import: Import) -> Result<()> {
-    let words = |text: String| text.split_whitespace().map(str::to_owned).collect();
-    let config =
-        ImageConfig { env: import.env, cmd: import.cmd.map(words), ..ImageConfig::default() };
-    let options = ImportOptions { name: import.name, config, message: import.message };
-    let id = if import.file == STDIN {
+fn import(store: &Store, matches: &Matches, file: &str, name: Option<&str>) -> Result<()> {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+    let config = ImageConfig {
+        env: matches.list("env").map(str::to_owned).collect(),
+        cmd: matches.text("cmd").map(words),
+        ..ImageConfig::default()
+    };
+    let message = matches.text("message").unwrap_or_default().to_owned();
+    let options = ImportOptions { name: name.map(str::to_owned), config, message };
+    let id = if file == STDIN {
         store.import(&mut std::io::stdin().lock() as &mut dyn Read, options)?
     } else {
-        let path = Path::new(&import.file);
+        let path = Path::new(file);
         store.import(&mut File::open(path).on_path("open", path)?, options)?
     };
     print(&[&id.to_string(), "\n"].concat());
     Ok(())
 }
 
-fn list(store: &Store, options: &Images) -> Result<()> {
+fn list(store: &Store, quiet: bool, no_trunc: bool) -> Result<()> {
     let mut table = Table::new(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
     let mut ids = String::new();
     let (now, _) = time::now();
     for image in store.list()? {
         let (full, hex) = (image.id.to_string(), image.id.hex());
-        let shown = if options.no_trunc { full.as_str() } else { id::short(&hex) };
+        let shown = if no_trunc { full.as_str() } else { id::short(&hex) };
         ids.push_str(shown);
         ids.push('\n');
         let created = [&time::ago(now.saturating_sub(image.created)), " ago"].concat();
@@ -256,20 +208,17 @@ fn list(store: &Store, options: &Images) -> Result<()> {
             table.row(cells.map(str::to_owned).to_vec());
         }
     }
-    print(if options.quiet { &ids } else { "" });
-    if !options.quiet {
+    print(if quiet { &ids } else { "" });
+    if !quiet {
         print(&table.text());
     }
     Ok(())
 }
 
-fn remove(store: &Store, options: &Rmi) -> Result<()> {
-    if options.images.is_empty() {
-        return Err(Error::bad_input("rmi: at least one image is needed"));
-    }
+fn remove(store: &Store, images: &[String], force: bool) -> Result<()> {
     let mut first = Ok(());
-    for image in &options.images {
-        let removed = match store.remove(image, options.force) {
+    for image in images {
+        let removed = match store.remove(image, force) {
             Ok(removed) => removed,
             Err(e) => {
                 if first.is_err() {

@@ -117,7 +117,7 @@ impl<'a> Answer<'a> {
     }
 
     /// A document.
-    pub fn json(self, status: u16, document: &impl ToJson) -> Result<()> {
+    pub fn json(self, status: u16, document: &dyn ToJson) -> Result<()> {
         self.bytes(status, "application/json", base::json::to_string(document).as_bytes())
     }
 
@@ -193,7 +193,7 @@ impl Chunks<'_> {
     }
 
     /// One JSON document and a line end, as one chunk.
-    pub fn json(&mut self, document: &impl ToJson) -> io::Result<()> {
+    pub fn json(&mut self, document: &dyn ToJson) -> io::Result<()> {
         let mut text = base::json::to_string(document);
         text.push_str("\r\n");
         self.chunk(text.as_bytes())

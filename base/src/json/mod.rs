@@ -5,8 +5,8 @@
 //! limited to [`DEPTH`]. A key that occurs twice is refused wherever its value would be kept
 //! (structs, maps, the rest). Errors say where: `HostConfig.Memory at offset 41: expected number`.
 //!
-//! Structs come from [`json_object!`](crate::json_object): a table of names and a row of pointers,
-//! so that a type costs little code.
+//! Structs come from [`json_object!`](crate::json_object): a table of names and the places of the
+//! fields, so that a type costs little code.
 
 mod fields;
 mod raw;
@@ -14,18 +14,17 @@ mod reader;
 mod types;
 mod writer;
 
-pub use fields::{Member, Slot};
+pub use fields::{Member, Object, Slot};
 pub use raw::{Empty, Raw, Rest};
 pub use reader::{DEPTH, Reader};
 pub use writer::Writer;
 
 use crate::{Error, Result};
 
-/// A type that can be read from JSON.
-pub trait FromJson: Sized {
-    /// Reads one value.
-    fn from_json(r: &mut Reader<'_>) -> Result<Self>;
-}
+/// A type that can be read from JSON, into its default: nothing is moved from place to place.
+pub trait FromJson: Slot + Default {}
+
+impl<T: Slot + Default> FromJson for T {}
 
 /// A type that can be written as JSON.
 pub trait ToJson {
@@ -39,13 +38,18 @@ pub trait ToJson {
 
 /// Reads one document; nothing but white space may follow it.
 pub fn parse<T: FromJson>(text: &[u8]) -> Result<T> {
+    let mut value = T::default();
+    fill(text, &mut value)?;
+    Ok(value)
+}
+
+fn fill(text: &[u8], value: &mut dyn Slot) -> Result<()> {
     let mut reader = Reader::new(text);
-    let value = T::from_json(&mut reader).and_then(|value| reader.end().map(|()| value));
-    value.map_err(|e| reader.locate(&e))
+    value.fill(&mut reader).and_then(|()| reader.end()).map_err(|e| reader.locate(&e))
 }
 
 /// The text of a value.
-pub fn to_string<T: ToJson + ?Sized>(value: &T) -> String {
+pub fn to_string(value: &dyn ToJson) -> String {
     let mut w = Writer::new();
     value.to_json(&mut w);
     w.finish()

@@ -1,7 +1,7 @@
 //! Values that are kept as text: [`Raw`], the members that a struct does not name ([`Rest`]), and
 //! Go's empty struct.
 
-use super::{FromJson, Reader, ToJson, Writer, bad};
+use super::{FromJson, Reader, Slot, ToJson, Writer, bad};
 use crate::Result;
 
 /// Any value, kept as its text. Empty text stands for `null`.
@@ -10,7 +10,7 @@ pub struct Raw(String);
 
 impl Raw {
     /// The text of a value that is written here.
-    pub fn of<T: ToJson + ?Sized>(value: &T) -> Self {
+    pub fn of(value: &dyn ToJson) -> Self {
         Self(super::to_string(value))
     }
 
@@ -26,9 +26,10 @@ impl Raw {
     }
 }
 
-impl FromJson for Raw {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self(r.text_of_value()?.to_owned()))
+impl Slot for Raw {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        self.0 = r.text_of_value()?.to_owned();
+        Ok(())
     }
 }
 
@@ -45,10 +46,9 @@ impl ToJson for Raw {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Empty;
 
-impl FromJson for Empty {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        r.skip()?;
-        Ok(Self)
+impl Slot for Empty {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        r.skip()
     }
 }
 
@@ -77,7 +77,9 @@ impl Rest {
         if self.get(name).is_some() {
             return Err(bad("key occurs twice"));
         }
-        self.0.push((name.to_owned(), Raw::from_json(r)?));
+        let mut raw = Raw::default();
+        raw.fill(r)?;
+        self.0.push((name.to_owned(), raw));
         Ok(())
     }
 

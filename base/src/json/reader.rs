@@ -3,9 +3,8 @@
 //! On an error the position stays where it was found, and each level that the error passes adds
 //! its name to the path: the good case pays nothing for good messages.
 
-use super::fields::{Member, Slot};
-use super::raw::Rest;
-use super::{FromJson, bad};
+use super::bad;
+use super::fields::Object;
 use crate::{Error, Result};
 use std::borrow::Cow;
 
@@ -273,19 +272,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes an object into the slots of a struct; see [`crate::json_object!`].
-    pub fn object(
-        &mut self,
-        table: &[Member],
-        slots: &mut [&mut dyn Slot],
-        mut rest: Option<&mut Rest>,
-    ) -> Result<()> {
+    pub fn object(&mut self, object: &mut dyn Object) -> Result<()> {
         if self.null() {
             return Ok(());
         }
+        let table = object.table();
         let mut seen = [0u64; 4];
         self.members(&mut |r, name| {
-            let Some(at) = table.iter().position(|m| m.name == name) else {
-                return match &mut rest {
+            let Some(at) = table.iter().position(|m| m.name().0 == name) else {
+                return match object.rest_mut() {
                     Some(rest) => rest.take(name, r),
                     None => r.skip(),
                 };
@@ -297,7 +292,7 @@ impl<'a> Reader<'a> {
                 }
                 *word |= bit;
             }
-            match slots.get_mut(at) {
+            match object.slot(at) {
                 Some(_) if r.null() => Ok(()),
                 Some(slot) => slot.fill(r),
                 None => r.skip(),
@@ -351,13 +346,6 @@ impl<'a> Reader<'a> {
         let space = if path.is_empty() { "" } else { " " };
         let at = self.at;
         Error::new(e.kind(), format!("{path}{space}at offset {at}: {e}"))
-    }
-}
-
-impl<T: FromJson> Slot for T {
-    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
-        *self = T::from_json(r)?;
-        Ok(())
     }
 }
 

@@ -1,18 +1,18 @@
 //! How the plain types are read and written. `null` reads as the default of each.
 
-use super::{FromJson, Reader, ToJson, Writer, bad};
+use super::{FromJson, Reader, Slot, ToJson, Writer, bad};
 use crate::Result;
 use crate::map::Map;
 
 macro_rules! integers {
     ($($ty:ty)*) => {$(
-        impl FromJson for $ty {
-            fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-                if r.null() {
-                    return Ok(0);
+        impl Slot for $ty {
+            fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+                if !r.null() {
+                    let value = r.integer(i128::from(<$ty>::MIN), i128::from(<$ty>::MAX))?;
+                    *self = Self::try_from(value).map_err(|_| bad("number out of range"))?;
                 }
-                let value = r.integer(i128::from(<$ty>::MIN), i128::from(<$ty>::MAX))?;
-                Self::try_from(value).map_err(|_| bad("number out of range"))
+                Ok(())
             }
         }
         impl ToJson for $ty {
@@ -28,9 +28,10 @@ macro_rules! integers {
 }
 integers!(i32 i64 u16 u32 u64);
 
-impl FromJson for bool {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        if r.null() { Ok(false) } else { r.boolean() }
+impl Slot for bool {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        *self = !r.null() && r.boolean()?;
+        Ok(())
     }
 }
 
@@ -43,13 +44,12 @@ impl ToJson for bool {
     }
 }
 
-impl FromJson for f64 {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        if r.null() {
-            return Ok(0.0);
+impl Slot for f64 {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        if !r.null() {
+            *self = r.number()?.parse::<Self>().map_err(|_| bad("expected number"))?;
         }
-        let value = r.number()?.parse::<Self>().map_err(|_| bad("expected number"))?;
-        if value.is_finite() { Ok(value) } else { Err(bad("number out of range")) }
+        if self.is_finite() { Ok(()) } else { Err(bad("number out of range")) }
     }
 }
 
@@ -62,9 +62,12 @@ impl ToJson for f64 {
     }
 }
 
-impl FromJson for String {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        if r.null() { Ok(Self::new()) } else { Ok(r.string()?.into_owned()) }
+impl Slot for String {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        if !r.null() {
+            *self = r.string()?.into_owned();
+        }
+        Ok(())
     }
 }
 
@@ -86,9 +89,9 @@ impl ToJson for str {
     }
 }
 
-impl<T: FromJson> FromJson for Option<T> {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        if r.null() { Ok(None) } else { T::from_json(r).map(Some) }
+impl<T: FromJson> Slot for Option<T> {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        if r.null() { Ok(()) } else { self.insert(T::default()).fill(r) }
     }
 }
 
@@ -104,9 +107,9 @@ impl<T: ToJson> ToJson for Option<T> {
     }
 }
 
-impl<T: FromJson> FromJson for Box<T> {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        T::from_json(r).map(Self::new)
+impl<T: FromJson> Slot for Box<T> {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        (**self).fill(r)
     }
 }
 
@@ -119,16 +122,15 @@ impl<T: ToJson> ToJson for Box<T> {
     }
 }
 
-impl<T: FromJson> FromJson for Vec<T> {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        let mut values = Self::new();
-        if !r.null() {
-            r.array(&mut |r| {
-                values.push(T::from_json(r)?);
-                Ok(())
-            })?;
+impl<T: FromJson> Slot for Vec<T> {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        if r.null() {
+            return Ok(());
         }
-        Ok(values)
+        r.array(&mut |r| {
+            self.push(T::default());
+            self.last_mut().map_or(Ok(()), |value| value.fill(r))
+        })
     }
 }
 
@@ -141,19 +143,20 @@ impl<T: ToJson> ToJson for Vec<T> {
     }
 }
 
-impl<T: FromJson> FromJson for Map<String, T> {
-    fn from_json(r: &mut Reader<'_>) -> Result<Self> {
-        let mut map = Self::new();
-        if !r.null() {
-            r.members(&mut |r, name| {
-                if map.contains_key(name) {
-                    return Err(bad("key occurs twice"));
-                }
-                map.insert(name.to_owned(), T::from_json(r)?);
-                Ok(())
-            })?;
+impl<T: FromJson> Slot for Map<String, T> {
+    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
+        if r.null() {
+            return Ok(());
         }
-        Ok(map)
+        r.members(&mut |r, name| {
+            if self.contains_key(name) {
+                return Err(bad("key occurs twice"));
+            }
+            let mut value = T::default();
+            value.fill(r)?;
+            self.insert(name.to_owned(), value);
+            Ok(())
+        })
     }
 }
 

@@ -1,8 +1,6 @@
 //! The writer: text that grows, with commas where they belong. Go's spelling: no spaces.
 
-use super::ToJson;
-use super::fields::Member;
-use super::raw::Rest;
+use super::fields::Object;
 
 /// Writes values one after another.
 pub struct Writer {
@@ -96,16 +94,18 @@ impl Writer {
     }
 
     /// An object from the members of a struct; see [`crate::json_object!`].
-    pub fn object(&mut self, table: &[Member], values: &[&dyn ToJson], rest: Option<&Rest>) {
+    pub fn object(&mut self, object: &dyn Object) {
         self.begin_object();
-        for (member, value) in table.iter().zip(values) {
-            if member.omit && value.is_empty() {
+        for (at, member) in object.table().iter().enumerate() {
+            let Some(value) = object.value(at) else { continue };
+            let (name, omit) = member.name();
+            if omit && value.is_empty() {
                 continue;
             }
-            self.member(member.name);
+            self.member(name);
             value.to_json(self);
         }
-        if let Some(rest) = rest {
+        if let Some(rest) = object.rest() {
             rest.write(self);
         }
         self.end_object();

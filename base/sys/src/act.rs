@@ -134,7 +134,7 @@ fn say_with(record: &Record, descriptor: RawFd) -> Result<(), Errno> {
 }
 
 /// Closes everything from this descriptor on: close_range(2), or one by one before Linux 5.9.
-fn close_from(first: RawFd) {
+pub(crate) fn close_from(first: RawFd) {
     // SAFETY: the child owns its descriptor table, and no Rust owner of them ever runs again.
     unsafe {
         if raw!(libc::SYS_close_range, first, libc::c_int::MAX, 0).is_err() {

@@ -14,6 +14,7 @@
 pub mod act;
 pub mod bpf;
 pub mod clone;
+mod heap;
 #[cfg(all(target_env = "musl", target_arch = "mips"))]
 mod mips;
 pub mod pass;

@@ -77,7 +77,7 @@ impl Store {
 
     /// Loads all images of a folder with an OCI layout, or of an archive in a file.
     pub fn load_path(&self, path: &Path, events: Events<'_>) -> Result<Vec<Loaded>> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let name = name.split(".tar").next().unwrap_or_default();
         let name = name.strip_suffix(".tgz").unwrap_or(name).to_owned();
         let name = Reference::parse(&name).is_ok_and(|r| r.repository == name).then_some(name);

@@ -13,7 +13,7 @@ use crate::image::Image;
 use crate::store::Store;
 use base::files::{self, Lock};
 use base::{Error, Kind, OnError, Result};
-use rustix::fs::{Mode, fstat, mkdir};
+use rustix::fs::{Mode, fstat};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -107,7 +107,7 @@ fn in_use(id: &str) -> Error {
 fn make(uppers: &Path, id: &str) -> Result<(PathBuf, OwnedFd)> {
     let path = uppers.join(id);
     for _ in 0..10 {
-        mkdir(&path, Mode::RWXU).on_path("create", &path)?;
+        base::paths::mkdir(&path, Mode::RWXU).on_path("create", &path)?;
         // A sweep may come between the two; then there is another folder, or none.
         match Lock::try_exclusive(&path) {
             Ok(Some(lock)) if fstat(lock.fd()).is_ok_and(|stat| stat.st_nlink > 0) => {
@@ -128,6 +128,19 @@ fn take(uppers: &Path, id: &str) -> Result<(PathBuf, OwnedFd)> {
         Some(lock) => Ok((path, lock.into())),
         None => Err(in_use(id)),
     }
+}
+
+/// The same, for a start. A killed process may still be on its way out with the lock: two seconds.
+fn take_soon(uppers: &Path, id: &str) -> Result<(PathBuf, OwnedFd)> {
+    for _ in 0..400 {
+        match take(uppers, id) {
+            Err(error) if error.kind() == Kind::Conflict => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+    Err(in_use(id))
 }
 
 /// Removes `uppers/ID` under its lock.

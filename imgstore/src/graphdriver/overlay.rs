@@ -2,11 +2,12 @@
 //!
 //! Making a root is three folders, and nothing is synced.
 
-use super::{Driver, Root, RootSource, Writable, make, remove, take, tree_size};
+use super::{Driver, Root, RootSource, Writable, make, remove, take_soon, tree_size};
 use crate::image::Image;
 use crate::layer::whiteout::Marks;
 use base::{OnError, Result};
 use rustix::fs::{AtFlags, Mode, chmodat, mkdirat};
+use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,23 @@ impl Overlay {
     }
 }
 
+/// Makes the folders that an overlay mount needs, where they are not there yet.
+fn fill(folder: &OwnedFd, image: &Image) -> rustix::io::Result<()> {
+    let mode = Mode::from_raw_mode(0o755);
+    match mkdirat(folder, "upper", mode) {
+        // The container's `/` has the mode of this folder, whatever the umask is.
+        Ok(()) => chmodat(folder, "upper", mode, AtFlags::empty())?,
+        Err(Errno::EXIST) => (),
+        Err(errno) => return Err(errno),
+    }
+    let make = |name, mode| match mkdirat(folder, name, mode) {
+        Err(Errno::EXIST) => Ok(()),
+        result => result,
+    };
+    make("work", Mode::RWXU)?;
+    if image.layers.is_empty() { make("none", mode) } else { Ok(()) }
+}
+
 impl Driver for Overlay {
     fn name(&self) -> &'static str {
         "overlay"
@@ -40,15 +58,7 @@ impl Driver for Overlay {
 
     fn create(&self, id: &str, image: &Image, writable: Writable) -> Result<Root> {
         let (path, lock) = make(&self.uppers, id)?;
-        // The container's `/` has the mode of this folder, whatever the umask is.
-        let mode = Mode::from_raw_mode(0o755);
-        let made = mkdirat(&lock, "upper", mode)
-            .and_then(|()| chmodat(&lock, "upper", mode, AtFlags::empty()))
-            .and_then(|()| mkdirat(&lock, "work", Mode::RWXU))
-            .and_then(
-                |()| if image.layers.is_empty() { mkdirat(&lock, "none", mode) } else { Ok(()) },
-            );
-        if let Err(e) = made {
+        if let Err(e) = fill(&lock, image) {
             let _ = base::files::remove_tree(&path);
             return Err(e).on_path("create", &path);
         }
@@ -56,7 +66,9 @@ impl Driver for Overlay {
     }
 
     fn existing(&self, id: &str, image: &Image, writable: Writable) -> Result<Root> {
-        let (path, lock) = take(&self.uppers, id)?;
+        let (path, lock) = take_soon(&self.uppers, id)?;
+        // Whoever made it may have been killed in the middle.
+        fill(&lock, image).on_path("create", &path)?;
         Ok(self.root(&path, lock, image, writable))
     }
 

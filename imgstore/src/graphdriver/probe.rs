@@ -12,10 +12,9 @@ use base::files::{self, Sync, open_folder};
 use base::{Kind, Result, log};
 use rustix::fs::statfs;
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// File systems that cannot hold an overlay's upper folder: overlayfs, NFS.
@@ -70,12 +69,12 @@ fn overlay_works(store: &Store) -> bool {
 
 fn try_mount(folder: &Path) -> std::result::Result<(), Errno> {
     for name in ["lower", "upper", "work"] {
-        rustix::fs::mkdir(folder.join(name), rustix::fs::Mode::RWXU)?;
+        base::paths::mkdir(&folder.join(name), rustix::fs::Mode::RWXU)?;
     }
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&fs, "lowerdir", folder.join("lower"))?;
-    fsconfig_set_string(&fs, "upperdir", folder.join("upper"))?;
-    fsconfig_set_string(&fs, "workdir", folder.join("work"))?;
+    base::paths::set_option(fs.as_fd(), "lowerdir", folder.join("lower").as_os_str().as_bytes())?;
+    base::paths::set_option(fs.as_fd(), "upperdir", folder.join("upper").as_os_str().as_bytes())?;
+    base::paths::set_option(fs.as_fd(), "workdir", folder.join("work").as_os_str().as_bytes())?;
     fsconfig_create(&fs)?;
     fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
     Ok(())

@@ -2,16 +2,33 @@
 //!
 //! The copy shares its content with the layers where the file system can do that.
 
-use super::{Driver, Root, RootSource, Writable, make, remove, take, tree_size};
+use super::{Driver, Root, RootSource, Writable, make, remove, take_soon, tree_size};
 use crate::image::Image;
 use crate::layer::{self, Style};
 use base::{OnError, Result, files};
-use rustix::fs::{AtFlags, Mode, chmodat, mkdirat};
-use std::path::PathBuf;
+use rustix::fs::{AtFlags, Mode, chmodat, mkdirat, renameat};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 pub(super) struct Vfs {
     pub(super) uppers: PathBuf,
     pub(super) style: Style,
+}
+
+impl Vfs {
+    /// Copies the tree aside, and renames it when it is whole.
+    fn copy(&self, path: &Path, lock: &OwnedFd, image: &Image) -> Result<PathBuf> {
+        let aside = path.join("new");
+        let root = path.join("root");
+        let mode = Mode::from_raw_mode(0o755);
+        files::remove_tree(&aside)?;
+        mkdirat(lock, "new", mode)
+            .and_then(|()| chmodat(lock, "new", mode, AtFlags::empty()))
+            .on_path("create", &aside)?;
+        layer::copy_merged(&image.layers, &aside, self.style)?;
+        renameat(lock, "new", lock, "root").on_path("create", &root)?;
+        Ok(root)
+    }
 }
 
 impl Driver for Vfs {
@@ -21,21 +38,21 @@ impl Driver for Vfs {
 
     fn create(&self, id: &str, image: &Image, _writable: Writable) -> Result<Root> {
         let (path, lock) = make(&self.uppers, id)?;
-        let root = path.join("root");
-        let mode = Mode::from_raw_mode(0o755);
-        let made = mkdirat(&lock, "root", mode)
-            .and_then(|()| chmodat(&lock, "root", mode, AtFlags::empty()))
-            .on_path("create", &root)
-            .and_then(|()| layer::copy_merged(&image.layers, &root, self.style));
+        let made = self.copy(&path, &lock, image);
         if made.is_err() {
             let _ = files::remove_tree(&path);
         }
-        made.map(|()| Root { source: RootSource::Folder(root), lock })
+        made.map(|root| Root { source: RootSource::Folder(root), lock })
     }
 
-    fn existing(&self, id: &str, _image: &Image, _writable: Writable) -> Result<Root> {
-        let (path, lock) = take(&self.uppers, id)?;
-        Ok(Root { source: RootSource::Folder(path.join("root")), lock })
+    fn existing(&self, id: &str, image: &Image, _writable: Writable) -> Result<Root> {
+        let (path, lock) = take_soon(&self.uppers, id)?;
+        let root = match path.join("root") {
+            root if files::exists(&root) => root,
+            // The copying was killed.
+            _ => self.copy(&path, &lock, image)?,
+        };
+        Ok(Root { source: RootSource::Folder(root), lock })
     }
 
     fn remove(&self, id: &str) -> Result<()> {

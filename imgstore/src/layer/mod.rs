@@ -30,7 +30,7 @@ use filelist::FileList;
 use metadata::Made;
 use parser::Parser;
 use ring::{BLOCK, Ring};
-use rustix::fs::{Mode, fchmod, fstat, fstatvfs, mkdir};
+use rustix::fs::{Mode, fchmod, fstat, fstatvfs};
 use settle::Lowers;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ pub(crate) fn unpack(
 fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
     files::create_dir_all(folder)?;
     let tree = folder.join("tree");
-    mkdir(&tree, Mode::from_raw_mode(0o777)).on_path("create", &tree)?;
+    base::paths::mkdir(&tree, Mode::from_raw_mode(0o777)).on_path("create", &tree)?;
     let root = open_folder(&tree)?;
     let stat = fstat(&root).on_path("stat", &tree)?;
     // What the umask is, seen and not asked: asking would change it for other threads.

@@ -164,6 +164,7 @@ fn run_as(id: u32, words: &[String]) -> ExitCode {
         .args(arguments)
         .env("HOME", &home)
         .env("XDG_RUNTIME_DIR", format!("{home}/run"))
+        .env("CORACLE_ROOT", format!("{home}/store"))
         .uid(id)
         .gid(id)
         .exec();

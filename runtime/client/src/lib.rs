@@ -30,7 +30,9 @@ mod wire;
 use base::Result;
 pub use base::flags::Usage;
 use base::flags::{Command, Matches};
+pub use base_http::api::{CreateRequest, CreateResponse};
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -50,6 +52,17 @@ pub trait Connect: Sync {
     fn address(&self) -> String {
         String::from("unix:///var/run/docker.sock")
     }
+}
+
+/// The engine of this process, asked without HTTP: for one container that lives and goes with the
+/// command.
+pub trait InPlace {
+    /// `POST /containers/create`.
+    fn create(&mut self, name: &str, request: CreateRequest) -> Result<CreateResponse>;
+    /// Starts what was created.
+    fn start(&mut self) -> Result<()>;
+    /// Waits until it is gone; the exit code. Signals are sent on to it.
+    fn finish(&mut self) -> Result<i32>;
 }
 
 /// The flags before the command.
@@ -100,6 +113,25 @@ impl Invocation {
     /// The command's name.
     pub fn name(&self) -> &'static str {
         self.command.name
+    }
+
+    /// This command may run in place: it asks for a container in the foreground that is removed at
+    /// its end, has no terminal and no log, and gets our signals.
+    pub fn is_in_place(&self) -> bool {
+        self.command.name == "run" && commands::run::is_in_place(&self.matches)
+    }
+
+    /// Does it in place; None when the image must be fetched first, which needs the whole client.
+    pub fn run_in_place(&self, engine: &mut dyn InPlace) -> Option<u8> {
+        match commands::run::in_place(&self.matches, engine) {
+            Ok(code) => code,
+            Err(failure) => {
+                let text = commands::text(true, self.command, &failure) + "\n";
+                // Nobody to tell when that fails.
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                Some(failure.code)
+            }
+        }
     }
 
     /// Does it; the exit code. `signals` is a pipe with a byte for each signal that the process

@@ -126,8 +126,7 @@ impl Engine {
     }
 
     fn new_control(&self, container: &Container) -> Result<Control> {
-        create_dir_all(&container.run)?;
-        let lock = Lock::exclusive(&container.run)?;
+        let lock = container.lock()?;
         match Control::connect(&container.run) {
             Err(error) if error.kind() == Kind::NotFound => (),
             // Somebody else has made it meanwhile.
@@ -145,39 +144,88 @@ impl Engine {
     /// After a container's end: its cgroup goes; so does all of it, if it asked for that.
     pub(crate) fn release(&self, id: &str) -> Result<()> {
         let Some(container) = self.containers().open(id)? else { return Ok(()) };
-        // Processes of a container without a PID namespace of its own, or a first process that was
-        // killed while a second one was being made.
-        let mut result = match container.state().status {
-            // Started again meanwhile.
-            Status::Running => return Ok(()),
-            _ => libcontainer::cgroup::remove(id),
+        let _lock = match container.lock() {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+            result => result?,
         };
+        match container.state().status {
+            // Started again meanwhile.
+            Status::Running => Ok(()),
+            _ => self.release_ended(&container),
+        }
+    }
+
+    /// The same for one that is known to have ended. The caller holds the container's lock.
+    pub(crate) fn release_ended(&self, container: &Container) -> Result<()> {
+        let id = container.id();
+        let mut result = libcontainer::cgroup::remove(id);
         if result.is_err() {
+            // Processes of a container without a PID namespace of its own, or a first process that
+            // was killed while a second one was being made.
             result = libcontainer::cgroup::kill(id).and(libcontainer::cgroup::remove(id));
         }
         if container.record.host_config.auto_remove {
-            result = result.and(self.remove(&container));
+            let away = self.put_away(container);
+            result = result.and(away);
         }
         result
     }
 
-    /// Removes a container that does not run: at once what is visible of it, its upper folder in a
-    /// process that nobody waits for. Goes on past errors and gives the first.
+    /// Removes a container that does not run. `Conflict` when somebody has started it meanwhile.
     pub(crate) fn remove(&self, container: &Container) -> Result<()> {
+        let _lock = match container.lock() {
+            // Somebody else has removed it.
+            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+            result => result?,
+        };
+        if State::read(&container.run)
+            .is_some_and(|state| state.status == Status::Running && state.is_alive())
+        {
+            return Err(Error::conflict(format!("container {} is running", container.id())));
+        }
+        // A worker and its monitor that were killed at a start have left what they made.
+        let cgroups = libcontainer::cgroup::kill(container.id())
+            .and(libcontainer::cgroup::remove(container.id()));
+        let away = self.put_away(container);
+        cgroups.and(away)
+    }
+
+    /// At once what is visible of a container goes, its upper folder in a process that nobody waits
+    /// for. Goes on past errors and gives the first. The caller holds the container's lock.
+    fn put_away(&self, container: &Container) -> Result<()> {
         let id = container.id();
         let mut result = self.containers().remove(container);
         let image = Digest::parse(&container.record.image)?;
         result = result.and(self.store()?.release(&image, id));
         // Our lock goes, so that the reaper can have it.
-        self.uppers().retain(|(other, _)| other != id);
+        self.leave_upper(id);
         if !base::files::exists(&self.upper_folder(id)) {
             return result;
         }
-        result.and(monitor::spawn_reaper(self, id, &container.record.driver))
+        result.and(self.reap_aside(id, &container.record.driver))
+    }
+
+    /// Gives back the lock of a container's upper folder.
+    pub(crate) fn leave_upper(&self, id: &str) {
+        self.uppers().retain(|(other, _)| other != id);
     }
 
     fn upper_folder(&self, id: &str) -> PathBuf {
         self.folders.root.join("uppers").join(id)
+    }
+
+    /// Removes an upper folder in a process that nobody waits for; it holds the folder's flock. A
+    /// process with one thread is simply copied, which costs half of a program's start.
+    fn reap_aside(&self, id: &str, driver: &str) -> Result<()> {
+        let reap = || {
+            if let Err(error) = self.reap(id, driver) {
+                base::log::debug(error.message());
+            }
+        };
+        match base::sys::spawn::aside(reap) {
+            Ok(true) => Ok(()),
+            _ => monitor::spawn_reaper(self, id, driver),
+        }
     }
 
     /// What a reaper does.
@@ -193,14 +241,15 @@ impl Engine {
         };
         for entry in entries.flatten() {
             let Ok(id) = entry.file_name().into_string() else { continue };
-            if self.containers().open(&id)?.is_some()
-                || Lock::try_exclusive(&entry.path())?.is_none()
-            {
+            // Gone meanwhile, or one that cannot be judged: the others are looked at all the same.
+            let is_free = matches!(self.containers().open(&id), Ok(None))
+                && matches!(Lock::try_exclusive(&entry.path()), Ok(Some(_)));
+            if !is_free {
                 continue;
             }
             let _ = libcontainer::cgroup::kill(&id).and(libcontainer::cgroup::remove(&id));
             // Both drivers remove the same folder.
-            monitor::spawn_reaper(self, &id, "overlay")?;
+            self.reap_aside(&id, "overlay")?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::container::{Container, Process, State, Status, write_file};
 use crate::monitor;
 use crate::runconfig;
 use base::{Error, OnError, Result};
+use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{Join, Limits};
@@ -51,13 +52,12 @@ pub(crate) fn own_stdio(container: &Container) -> Result<Stdio> {
 pub(crate) fn launch(
     engine: &Engine,
     container: &Container,
+    image: &Image,
     stdio: Stdio,
     foreground: bool,
 ) -> Result<Started> {
-    let record = &container.record;
-    let image = engine.store()?.find(&record.image)?;
     // Held until the upper folder goes.
-    let root = engine.root_of(container, &image)?;
+    let root = engine.root_of(container, image)?;
     let spec = spec(engine, container, root, foreground)?;
     let started = libcontainer::start(&spec, &stdio)?;
     let state = State {

@@ -8,9 +8,11 @@
 #![forbid(unsafe_code)]
 
 mod builtin;
+mod claim;
 mod container;
 mod engine;
 mod execdriver;
+mod in_place;
 mod jobs;
 mod local;
 mod monitor;
@@ -18,6 +20,7 @@ mod runconfig;
 mod server;
 
 pub use engine::Engine;
+pub use in_place::{Begun, InPlace};
 pub use local::{Finish, MainLoop};
 pub use monitor::{monitor_main, worker_main};
 pub use server::serve;

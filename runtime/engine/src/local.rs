@@ -11,19 +11,37 @@ use crate::{Engine, execdriver};
 use base::{Error, OnError, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Asks the main thread to be this container's monitor.
-struct Begin {
-    id: String,
-    answer: Sender<Result<()>>,
+/// What a server thread asks of the main thread.
+#[derive(Default)]
+struct Desk {
+    asked: Mutex<Asked>,
+    answered: Condvar,
+}
+
+#[derive(Default)]
+enum Asked {
+    #[default]
+    Nothing,
+    /// Be this container's monitor.
+    Begin(String),
+    /// How that went.
+    Begun(Result<()>),
+    /// The main thread asks no more.
+    Gone,
+}
+
+impl Desk {
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The engine's way to the main thread.
 pub(crate) struct Handle {
-    sender: Sender<Begin>,
+    desk: Arc<Desk>,
     wake: Arc<OwnedFd>,
     /// The command wants to be the next container's monitor itself.
     wanted: AtomicBool,
@@ -34,17 +52,28 @@ impl Handle {
         self.wanted.store(true, Ordering::SeqCst);
     }
 
-    /// Takes the wish, so that it counts for one container.
+    /// Takes the wish, so that it counts for one container: nobody else asks at the same time.
     pub(crate) fn take_wish(&self) -> bool {
         self.wanted.swap(false, Ordering::SeqCst)
     }
 
     pub(crate) fn begin(&self, id: &str) -> Result<()> {
-        let (answer, answered) = channel();
-        let gone = || Error::other("the main thread has ended");
-        self.sender.send(Begin { id: id.to_string(), answer }).map_err(|_| gone())?;
+        let mut asked = self.desk.asked();
+        if !matches!(*asked, Asked::Gone) {
+            *asked = Asked::Begin(id.to_string());
+        }
         wake(&self.wake);
-        answered.recv().map_err(|_| gone())?
+        loop {
+            match std::mem::take(&mut *asked) {
+                Asked::Begun(result) => return result,
+                Asked::Gone => {
+                    *asked = Asked::Gone;
+                    return Err(Error::other("the main thread has ended"));
+                }
+                waiting => *asked = waiting,
+            }
+            asked = self.desk.answered.wait(asked).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -67,7 +96,7 @@ impl Drop for Finish {
 
 /// The main thread's loop, before it runs.
 pub struct MainLoop {
-    receiver: Receiver<Begin>,
+    desk: Arc<Desk>,
     wake: Arc<OwnedFd>,
     done: Arc<AtomicBool>,
 }
@@ -79,10 +108,18 @@ pub(crate) fn pair() -> Result<(Handle, MainLoop, Finish)> {
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).on("eventfd", "engine")?;
     let wake = Arc::new(wake);
     let done = Arc::new(AtomicBool::new(false));
-    let (sender, receiver) = channel();
-    let handle = Handle { sender, wake: wake.clone(), wanted: AtomicBool::new(false) };
+    let desk = Arc::new(Desk::default());
+    let wanted = AtomicBool::new(false);
+    let handle = Handle { desk: desk.clone(), wake: wake.clone(), wanted };
     let finish = Finish { done: done.clone(), wake: wake.clone() };
-    Ok((handle, MainLoop { receiver, wake, done }, finish))
+    Ok((handle, MainLoop { desk, wake, done }, finish))
+}
+
+impl Drop for MainLoop {
+    fn drop(&mut self) {
+        *self.desk.asked() = Asked::Gone;
+        self.desk.answered.notify_all();
+    }
 }
 
 impl MainLoop {
@@ -108,9 +145,11 @@ impl MainLoop {
             }
             if ready.contains(&1) {
                 let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
-                while let Ok(begin) = self.receiver.try_recv() {
-                    let result = begin_monitor(engine, &begin.id).map(|one| monitor = Some(one));
-                    let _ = begin.answer.send(result);
+                let mut asked = self.desk.asked();
+                if let Asked::Begin(id) = &*asked {
+                    let begun = begin_monitor(engine, id).map(|one| monitor = Some(one));
+                    *asked = Asked::Begun(begun);
+                    self.desk.answered.notify_all();
                 }
             }
             if monitor.as_ref().is_some_and(Monitor::is_over) {
@@ -122,12 +161,18 @@ impl MainLoop {
 }
 
 fn forward_signals(signals: &OwnedFd, forward: &OwnedFd) {
-    let mut record = [0; base::sys::signal::RECORD];
-    while rustix::io::read(signals, &mut record).is_ok_and(|count| count == record.len()) {
-        // ssi_signo, the first number; signals are below 128.
-        let number = u32::from_ne_bytes([record[0], record[1], record[2], record[3]]);
+    while let Some(number) = next_signal(signals) {
+        // Signals are below 128.
         let _ = rustix::io::write(forward, &[number as u8]);
     }
+}
+
+/// The next signal's number from a signalfd, if there is one.
+pub(crate) fn next_signal(signals: &OwnedFd) -> Option<i32> {
+    let mut record = [0; base::sys::signal::RECORD];
+    rustix::io::read(signals, &mut record).ok().filter(|count| *count == record.len())?;
+    // ssi_signo, the first number.
+    Some(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))
 }
 
 fn begin_monitor(engine: &Arc<Engine>, id: &str) -> Result<Monitor> {
@@ -160,12 +205,14 @@ struct LocalWork {
 impl Work for LocalWork {
     fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start> {
         let container = self.engine.containers().find(&self.id)?;
+        let _lock = container.lock()?;
         let streams = if self.direct {
             execdriver::own_stdio(&container)?
         } else {
             execdriver::monitored_stdio(&container, stdin)?
         };
-        let started = execdriver::launch(&self.engine, &container, streams, true)?;
+        let image = self.engine.store()?.find(&container.record.image)?;
+        let started = execdriver::launch(&self.engine, &container, &image, streams, true)?;
         Ok(Start::Done(Running { process: started.process, terminal: started.terminal }))
     }
 

@@ -11,7 +11,7 @@ mod version1;
 mod version2;
 
 use base::{Error, Kind, OnError, Result};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use std::fmt::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -137,6 +137,11 @@ impl Cgroup {
     fn create_unified(&mut self, limits: Option<&Limits>) -> Result<()> {
         let tree = self.layout.unified().unwrap_or(MOUNT);
         let folder = format!("{tree}/{PARENT}/{}", self.id);
+        if rustix::fs::access(&folder, rustix::fs::Access::EXISTS).is_ok() {
+            // A start that was killed has left it, perhaps with a process.
+            let _ = kill(&self.id);
+            remove(&self.id)?;
+        }
         let made = match make_folder(&folder) {
             // The first container since the boot.
             Err(error) if error.kind() == Kind::NotFound => {
@@ -231,7 +236,7 @@ pub fn remove(id: &str) -> Result<()> {
     for folder in folders(id) {
         let mut result = Err(rustix::io::Errno::BUSY);
         for _ in 0..1000 {
-            result = rustix::fs::rmdir(&folder);
+            result = base::paths::rmdir(&folder);
             if result != Err(rustix::io::Errno::BUSY) {
                 break;
             }
@@ -264,21 +269,25 @@ pub fn was_out_of_memory(id: &str) -> bool {
 }
 
 fn make_folder(path: &str) -> Result<()> {
-    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
+    match base::paths::mkdir(Path::new(path), Mode::from_raw_mode(0o755)) {
         Err(rustix::io::Errno::EXIST) => Ok(()),
         result => result.on("mkdir", path),
     }
 }
 
 fn open_folder(path: &str) -> Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .on("open", path)
+    base::paths::open(
+        Path::new(path),
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .on("open", path)
 }
 
 /// Writes a value to a file of the cgroup file system: one write, no creation.
 fn write(path: &Path, value: &str) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(CWD, path, flags, Mode::empty()).on_path("open", path)?;
+    let file = base::paths::open(path, flags, Mode::empty()).on_path("open", path)?;
     match rustix::io::write(&file, value.as_bytes()) {
         Ok(_) => Ok(()),
         Err(errno) => {

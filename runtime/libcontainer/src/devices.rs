@@ -1,12 +1,10 @@
 //! /dev of a container: a tmpfs with a few nodes, and the rules that say which devices exist.
 
+use base::paths::set_option;
 use base::sys::bpf::Instruction;
 use base::{OnError, Result};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, chmodat, makedev, mkdirat, mknodat, symlinkat};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The character devices that every container has: name, major, minor.
@@ -35,8 +33,8 @@ pub(crate) const TMPFS: &str = "mode=755,size=65536k";
 /// The tmpfs with everything in it, attached nowhere.
 pub(crate) fn detached(console: bool) -> Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).on("fsopen", "tmpfs")?;
-    fsconfig_set_string(context.as_fd(), "mode", "755").on("fsconfig mode", "tmpfs")?;
-    fsconfig_set_string(context.as_fd(), "size", "65536k").on("fsconfig size", "tmpfs")?;
+    set_option(context.as_fd(), "mode", b"755").on("fsconfig mode", "tmpfs")?;
+    set_option(context.as_fd(), "size", b"65536k").on("fsconfig size", "tmpfs")?;
     fsconfig_create(context.as_fd()).on("fsconfig", "tmpfs")?;
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
     let mount =

@@ -93,7 +93,11 @@ pub(crate) fn read(root: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>> {
 fn reopen(object: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", object.as_raw_fd());
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+    base::paths::open(
+        std::path::Path::new(&path),
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@
 //! in its own mount namespace, and hands its descriptor to the parent.
 
 use crate::spec::RootSource;
+use base::paths::set_option;
 use base::sys::plan::{Operation, Plan, Tolerate};
 use base::{Error, OnError, Result};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, open_tree,
+    fsmount, fsopen, open_tree,
 };
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,14 +64,14 @@ fn overlay(
     let context = context.as_fd();
     let joined = joined(lower);
     if joined.len() <= LONGEST_VALUE {
-        fsconfig_set_string(context, "lowerdir", joined.as_slice())?;
+        set_option(context, "lowerdir", &joined)?;
     } else {
         for folder in lower {
-            fsconfig_set_string(context, "lowerdir+", folder)?;
+            set_option(context, "lowerdir+", folder.as_os_str().as_bytes())?;
         }
     }
-    fsconfig_set_string(context, "upperdir", upper)?;
-    fsconfig_set_string(context, "workdir", work)?;
+    set_option(context, "upperdir", upper.as_os_str().as_bytes())?;
+    set_option(context, "workdir", work.as_os_str().as_bytes())?;
     harmless(context)?;
     if userxattr {
         fsconfig_set_flag(context, "userxattr")?;
@@ -86,7 +87,7 @@ fn overlay(
 /// Layers are hostile: neither redirects nor metadata-only copies are followed in them.
 fn harmless(context: BorrowedFd<'_>) -> rustix::io::Result<()> {
     for (option, value) in HARMLESS {
-        match fsconfig_set_string(context, option, value) {
+        match set_option(context, option, value.as_bytes()) {
             // A kernel that does not know the option does not do what it would forbid.
             Err(Errno::INVAL) => (),
             result => result?,

@@ -13,7 +13,7 @@ use base::{Error, OnError, Result};
 use rustix::fs::{Access, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
 use rustix::mount::{MountFlags, UnmountFlags, mount_bind, mount_remount, unmount};
 use std::ffi::{CString, OsStr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -61,7 +61,7 @@ fn bound(run: &Path) -> Result<std::path::PathBuf> {
     }
     sweep(&folder, &name);
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::open(&path, flags, Mode::from_raw_mode(0o500)).on_path("create", &path)?;
+    base::paths::open(&path, flags, Mode::from_raw_mode(0o500)).on_path("create", &path)?;
     mount_bind(OWN, &path).on_path("bind the executable on", &path)?;
     let flags = MountFlags::BIND | MountFlags::RDONLY;
     if let Err(errno) = mount_remount(&path, flags, "") {
@@ -85,12 +85,12 @@ fn sweep(folder: &Path, keep: &str) {
     }
 }
 
-fn sealed_copy() -> Result<std::fs::File> {
+fn sealed_copy() -> Result<OwnedFd> {
     let flags = MemfdFlags::ALLOW_SEALING;
     let copy = rustix::fs::memfd_create("coracle", flags).on("memfd_create", "coracle")?;
-    let mut own = std::fs::File::open(OWN).on("open", OWN)?;
-    let mut copy = std::fs::File::from(copy);
-    std::io::copy(&mut own, &mut copy).on("copy", OWN)?;
+    let own = base::paths::open(Path::new(OWN), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let own = own.on("open", OWN)?;
+    while rustix::fs::sendfile(&copy, &own, None, 1 << 20).on("copy", OWN)? > 0 {}
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&copy, seals).on("seal", OWN)?;
     Ok(copy)

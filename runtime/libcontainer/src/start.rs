@@ -210,7 +210,7 @@ fn failed(plan: &Plan, offset: usize, errno: Errno, spec: &Spec) -> Error {
 }
 
 fn reason(errno: Errno) -> String {
-    Error::os("", &"", errno).message().trim_start_matches([' ', ':']).to_lowercase()
+    Error::os("", &"", errno).message().trim_start_matches([' ', ':']).to_ascii_lowercase()
 }
 
 fn write_id_maps(pid: Pid, ids: &UserNamespace) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::container_flags::container_flags;
 use super::{Failure, pull};
+use crate::InPlace;
 use crate::create_request::{self, Around};
 use crate::session::Session;
 use crate::{env_file, reference, terminal};
@@ -67,7 +68,7 @@ pub(super) fn make(
     matches: &Matches,
     request: &CreateRequest,
 ) -> Result<CreateResponse> {
-    let id_file = matches.text("cidfile").map(IdFile::make).transpose()?;
+    let id_file = IdFile::asked(matches)?;
     let image = &request.config.image;
     let policy = matches.text("pull").unwrap_or("missing");
     let quiet = matches.on("quiet");
@@ -96,6 +97,28 @@ pub(super) fn make(
     Ok(created)
 }
 
+/// The same in place; None when the image must be pulled first.
+pub(super) fn make_in_place(
+    matches: &Matches,
+    request: CreateRequest,
+    engine: &mut dyn InPlace,
+) -> Result<Option<CreateResponse>> {
+    let id_file = IdFile::asked(matches)?;
+    let created = match engine.create(matches.text("name").unwrap_or_default(), request) {
+        Err(error) if matches.text("pull") != Some("never") && is_no_image(&error) => {
+            return Ok(None);
+        }
+        other => other?,
+    };
+    for warning in &created.warnings {
+        let _ = std::io::stderr().write_all(["WARNING: ", warning, "\n"].concat().as_bytes());
+    }
+    if let Some(file) = id_file {
+        file.write(&created.id)?;
+    }
+    Ok(Some(created))
+}
+
 fn is_no_image(error: &Error) -> bool {
     error.kind() == Kind::NotFound && error.message().contains("No such image")
 }
@@ -108,6 +131,10 @@ struct IdFile {
 }
 
 impl IdFile {
+    fn asked(matches: &Matches) -> Result<Option<IdFile>> {
+        matches.text("cidfile").map(IdFile::make).transpose()
+    }
+
     fn make(path: &str) -> Result<IdFile> {
         let path = PathBuf::from(path);
         match std::fs::File::create_new(&path) {

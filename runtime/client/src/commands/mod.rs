@@ -17,7 +17,7 @@ mod ps;
 mod pull;
 mod rm;
 mod rmi;
-mod run;
+pub(crate) mod run;
 mod start;
 mod stop;
 mod version;
@@ -122,7 +122,7 @@ pub(crate) fn run(
         Err(failure) => match session.signals.exit_code() {
             Some(code) => code,
             None => {
-                session.tell(&text(&session, command, &failure));
+                session.tell(&text(session.connect.in_process(), command, &failure));
                 failure.code
             }
         },
@@ -130,9 +130,9 @@ pub(crate) fn run(
 }
 
 /// The failure as docker prints it: the daemon's words as they are, everything else after our name.
-fn text(session: &Session<'_>, command: &Command, failure: &Failure) -> String {
+pub(crate) fn text(in_process: bool, command: &Command, failure: &Failure) -> String {
     let message = failure.error.message();
-    let bare = !failure.help && !session.connect.in_process();
+    let bare = !failure.help && !in_process;
     let name = if bare { "" } else { "coracle: " };
     match failure.help {
         true => {

@@ -6,6 +6,7 @@
 
 use super::container_flags::container_flags;
 use super::{Failure, create};
+use crate::InPlace;
 use crate::foreground::{Attached, End, Foreground, Waiting};
 use crate::session::Session;
 use crate::terminal::{self, Raw};
@@ -55,6 +56,33 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
         Foreground { session, id, tty, proxy: !tty && matches.switch("sig-proxy", true), ours };
     let condition = if matches.on("rm") { "removed" } else { "next-exit" };
     go(&foreground, condition, stdin, !direct, matches.on("rm"))
+}
+
+/// Whether a command with these flags may run in place.
+pub(crate) fn is_in_place(matches: &Matches) -> bool {
+    matches.on("rm")
+        && !matches.on("detach")
+        && !matches.on("tty")
+        && matches.switch("sig-proxy", true)
+        && matches.text("pull") != Some("always")
+        && matches.text("log-driver").is_none()
+        && matches.list("log-opt").next().is_none()
+}
+
+/// Runs in place; None when the image must be pulled first.
+pub(crate) fn in_place(
+    matches: &Matches,
+    engine: &mut dyn InPlace,
+) -> std::result::Result<Option<u8>, Failure> {
+    let request = create::read_flags(matches, false, true)?;
+    if create::make_in_place(matches, request, engine).map_err(refused)?.is_none() {
+        return Ok(None);
+    }
+    engine.start().map_err(refused)?;
+    match engine.finish() {
+        Ok(code) => Ok(Some((code & 0xff) as u8)),
+        Err(error) => Err(Failure { code: 125, error, help: false }),
+    }
 }
 
 /// From the made container to its end.
@@ -113,7 +141,7 @@ pub(super) fn start(session: &Session<'_>, id: &str) -> Result<()> {
 
 /// docker's exit codes for a container that could not be made or started.
 pub(super) fn refused(error: Error) -> Failure {
-    let text = error.message().to_lowercase();
+    let text = error.message().to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let code = if says(&[
         "executable file not found",

@@ -15,12 +15,12 @@ mod record;
 mod state;
 
 pub(crate) use record::Record;
-pub(crate) use state::{Process, State, Status};
+pub(crate) use state::{Process, State, Status, boot_id};
 
-use base::files::{Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
+use base::files::{Lock, Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
 use base::folders::Folders;
-use base::{Error, Kind, OnError, Result, json};
-use rustix::fs::{CWD, Mode, RenameFlags, mkdir, renameat_with};
+use base::{Error, Kind, OnError, Result, json, paths};
+use rustix::fs::Mode;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -93,6 +93,26 @@ impl Container {
         state
     }
 
+    /// Whoever starts, ends or removes it, or makes its monitor, does so under this lock; nobody
+    /// keeps it while the container runs. `NotFound` when the container is gone.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        let gone = || Error::not_found(format!("No such container: {}", self.id()));
+        if !self.is_temporary() {
+            // Gone after a reboot.
+            make_folders(&self.run)?;
+        }
+        let lock = match Lock::exclusive(&self.run) {
+            Err(error) if error.kind() == Kind::NotFound => return Err(gone()),
+            result => result?,
+        };
+        if !exists(&self.folder.join("config.json")) {
+            // Removed while we waited, or just before we made the folder again.
+            let _ = remove_tree(&self.run);
+            return Err(gone());
+        }
+        Ok(lock)
+    }
+
     /// What is wished of it.
     pub(crate) fn wish(&self) -> Wish {
         let found = Wish::ALL.iter().find(|(_, name)| exists(&self.folder.join(name)));
@@ -121,7 +141,7 @@ impl Container {
             return Ok(());
         }
         let path = self.folder.join(wish.name());
-        rustix::fs::rename(self.folder.join(present.name()), &path).on_path("rename", &path)?;
+        paths::rename(&self.folder.join(present.name()), &path).on_path("rename", &path)?;
         sync_folder(&self.folder)
     }
 }
@@ -158,30 +178,37 @@ impl<'a> Containers<'a> {
         self.running().join(id)
     }
 
-    /// Makes a new one under its name. `Conflict` when the name is taken.
-    pub(crate) fn create(&self, record: Arc<Record>, temporary: bool) -> Result<Container> {
+    /// Makes a new one under its name. `Conflict` when the name is taken. A temporary one comes
+    /// with its lock: as long as it is held, nobody else makes a monitor for it.
+    pub(crate) fn create(
+        &self,
+        record: Arc<Record>,
+        temporary: bool,
+    ) -> Result<(Container, Option<Lock>)> {
         let run = self.run_folder(&record.id);
         make_folders(&self.running())?;
         let text = json::to_string(&*record);
         names::claim(self, &record.name, &record.id, temporary)?;
         let made = if temporary {
-            mkdir(&run, Mode::from_raw_mode(0o700))
-                .on_path("mkdir", &run)
-                .and_then(|()| write_record(&run, &text, Sync::No))
-                .map(|()| run.clone())
+            paths::mkdir(&run, Mode::from_raw_mode(0o700)).on_path("mkdir", &run).and_then(|()| {
+                // Before anybody can find it.
+                let lock = Lock::exclusive(&run)?;
+                write_record(&run, &text, Sync::No)?;
+                Ok((run.clone(), Some(lock)))
+            })
         } else {
             self.create_kept(&record.id, &text).and_then(|folder| {
                 make_folders(&run)?;
-                Ok(folder)
+                Ok((folder, None))
             })
         };
         match made {
-            Ok(folder) => {
+            Ok((folder, lock)) => {
                 // The command that made it asks for it next.
                 if let Ok(Some(now)) = file_state(&folder.join("config.json")) {
                     *self.recent() = Some((now, record.clone()));
                 }
-                Ok(Container { record, folder, run })
+                Ok((Container { record, folder, run }, lock))
             }
             Err(error) => {
                 let _ = remove_tree(&run);
@@ -197,13 +224,10 @@ impl<'a> Containers<'a> {
         make_folders(&kept)?;
         let aside = kept.join(format!(".{id}"));
         let folder = kept.join(id);
-        mkdir(&aside, Mode::from_raw_mode(0o700)).on_path("mkdir", &aside)?;
+        paths::mkdir(&aside, Mode::from_raw_mode(0o700)).on_path("mkdir", &aside)?;
         let made = write_file(&aside, Wish::Created.name(), b"")
             .and_then(|()| write_record(&aside, text, Sync::Yes))
-            .and_then(|()| {
-                renameat_with(CWD, &aside, CWD, &folder, RenameFlags::empty())
-                    .on_path("rename", &folder)
-            })
+            .and_then(|()| paths::rename(&aside, &folder).on_path("rename", &folder))
             .and_then(|()| sync_folder(&kept));
         if made.is_err() {
             let _ = remove_tree(&aside);
@@ -308,8 +332,7 @@ impl<'a> Containers<'a> {
         if !container.is_temporary() {
             // Out of sight in one step, then away.
             let aside = self.kept().join(format!(".{}", container.id()));
-            result =
-                rustix::fs::rename(&container.folder, &aside).on_path("remove", &container.folder);
+            result = paths::rename(&container.folder, &aside).on_path("remove", &container.folder);
             result = result.and(remove_tree(&aside));
         }
         result.and(remove_tree(&container.run))
@@ -331,7 +354,7 @@ fn has_monitor(run: &Path) -> bool {
 
 /// A folder and those above it. Most often it is there.
 fn make_folders(path: &Path) -> Result<()> {
-    match mkdir(path, Mode::from_raw_mode(0o700)) {
+    match paths::mkdir(path, Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
         _ => create_dir_all(path),
     }
@@ -349,8 +372,7 @@ pub(crate) fn write_file(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> 
     use rustix::fs::OFlags;
     let path = folder.join(name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-    let file =
-        rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).on_path("create", &path)?;
+    let file = paths::open(&path, flags, Mode::from_raw_mode(0o644)).on_path("create", &path)?;
     let mut rest = bytes;
     while !rest.is_empty() {
         let count = rustix::io::write(&file, rest).on_path("write", &path)?;

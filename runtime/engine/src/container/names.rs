@@ -7,8 +7,8 @@
 use super::state::start_time;
 use super::{Containers, make_folders, write_file};
 use base::files::{Lock, read_capped};
+use base::paths::{link, unlink};
 use base::{Error, OnError, Result};
-use rustix::fs::{link, unlink};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -49,13 +49,13 @@ pub(super) fn claim(
         return match holder(containers, &root.join(name), name) {
             None => Ok(()),
             Some(error) => {
-                let _ = unlink(run.join(name));
+                let _ = unlink(&run.join(name));
                 Err(error)
             }
         };
     }
     let taken = take(containers, &root, name, id);
-    let _ = unlink(run.join(name));
+    let _ = unlink(&run.join(name));
     taken
 }
 
@@ -130,7 +130,7 @@ pub(super) fn release(containers: &Containers<'_>, name: &str, id: &str) {
     for folder in folders(containers) {
         let path = folder.join(name);
         if read(&path).is_some_and(|(holder, _)| holder == id) {
-            let _ = unlink(path);
+            let _ = unlink(&path);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `create`: a record and a name for a new container.
 
-use crate::container::Record;
-use crate::{Engine, execdriver, runconfig};
+use crate::container::{Container, Record};
+use crate::{Engine, claim, execdriver, runconfig};
+use base::files::Lock;
 use base::text::time::{now, rfc3339};
 use base::text::{id, name};
 use base::{Error, Kind, Result};
 use base_http::api::container::{CreateRequest, CreateResponse};
-use imgstore::Keep;
+use imgstore::{Image, Keep};
 use std::sync::Arc;
 
 /// The job.
@@ -17,8 +18,24 @@ pub(crate) struct Create {
     pub(crate) request: CreateRequest,
 }
 
+/// A container that was just made, and what it was made from.
+pub(crate) struct Made {
+    pub(crate) container: Container,
+    pub(crate) image: Image,
+    /// The container's lock, if it is temporary.
+    pub(crate) lock: Option<Lock>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<String>,
+}
+
 impl Create {
     pub(crate) fn run(self, engine: &Engine) -> Result<CreateResponse> {
+        let made = self.make(engine)?;
+        Ok(CreateResponse { id: made.container.id().to_string(), warnings: made.warnings })
+    }
+
+    /// Makes it. Who starts it next has it at hand.
+    pub(crate) fn make(self, engine: &Engine) -> Result<Made> {
         let CreateRequest { mut config, options } = self.request;
         let mut host_config = options.host_config;
         if config.image.is_empty() {
@@ -31,6 +48,7 @@ impl Create {
             )));
         }
         let store = engine.store()?;
+        claim::claim(engine.folders())?;
         let image = store.find(&config.image)?;
         let command = runconfig::merge(&mut config, &image.config)?;
         let id = id::new()?;
@@ -79,11 +97,13 @@ impl Create {
                 result => result,
             }
         };
-        if let Err(error) = created {
-            let _ = store.release(&image.id, &id);
-            return Err(error);
+        match created {
+            Ok((container, lock)) => Ok(Made { container, image, lock, warnings }),
+            Err(error) => {
+                let _ = store.release(&image.id, &id);
+                Err(error)
+            }
         }
-        Ok(CreateResponse { id, warnings })
     }
 }
 
@@ -91,9 +111,11 @@ fn create_under_random_name(
     containers: &crate::container::Containers<'_>,
     mut record: Arc<Record>,
     temporary: bool,
-) -> Result<crate::container::Container> {
+) -> Result<(Container, Option<Lock>)> {
     for attempt in 0..10 {
-        Arc::make_mut(&mut record).name = name::random(attempt)?;
+        // Nobody else holds it between two tries.
+        let Some(own) = Arc::get_mut(&mut record) else { break };
+        own.name = name::random(attempt)?;
         match containers.create(record.clone(), temporary) {
             Err(error) if error.kind() == Kind::Conflict => (),
             result => return result,

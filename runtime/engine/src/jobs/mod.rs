@@ -15,7 +15,7 @@ mod stop;
 mod system;
 mod wait;
 
-pub(crate) use create::Create;
+pub(crate) use create::{Create, Made};
 pub(crate) use image::{Images, Import, InspectImage, Load, Pull, RemoveImage};
 pub(crate) use inspect::Inspect;
 pub(crate) use kill::Kill;

@@ -1,10 +1,15 @@
 //! `remove` (Docker's job `delete`): takes a container away.
 
+use super::stop::ends_within;
 use super::{Condition, Wait};
 use crate::Engine;
-use crate::container::Status;
+use crate::container::{Container, Status};
 use base::{Error, Kind, Result};
 use rustix::process::Signal;
+
+const MOST_TRIES: usize = 5;
+/// Seconds that a monitor has for writing down its container's end.
+const PATIENCE: i64 = 10;
 
 /// Removes a container.
 pub(crate) struct Remove {
@@ -16,28 +21,41 @@ pub(crate) struct Remove {
 impl Remove {
     pub(crate) fn run(self, engine: &Engine) -> Result<()> {
         let container = engine.containers().find(&self.container)?;
-        let state = container.state();
-        if state.status == Status::Running {
-            if !self.force {
-                return Err(Error::conflict(format!(
-                    "cannot remove container \"/{}\": container is running: stop the container \
-                     before removing or force remove",
-                    container.record.name
-                )));
+        // Somebody may start it again between its end and its removal.
+        for _ in 0..MOST_TRIES {
+            if container.state().status == Status::Running {
+                if !self.force {
+                    return Err(Error::conflict(format!(
+                        "cannot remove container \"/{}\": container is running: stop the container \
+                         before removing or force remove",
+                        container.record.name
+                    )));
+                }
+                end(engine, &container)?;
             }
-            let wait =
-                Wait { container: container.id().to_string(), condition: Condition::NextExit };
-            let waiting = wait.begin(engine)?;
-            // Its first process may end by itself just now.
-            let _ = state.signal(container.id(), Signal::KILL);
-            match waiting.end(engine) {
-                Err(error) if error.kind() == Kind::NotFound => (),
-                ended => drop(ended?),
-            }
-            if engine.containers().open(container.id())?.is_none() {
-                return Ok(());
+            match engine.remove(&container) {
+                Err(error) if error.kind() == Kind::Conflict && self.force => (),
+                result => return result,
             }
         }
-        engine.remove(&container)
+        Err(Error::conflict(format!("container {} is started again and again", container.id())))
     }
+}
+
+/// Kills it, and waits until its monitor has written down its end. A monitor that does not do so in
+/// time (it was stopped, say) is not needed.
+fn end(engine: &Engine, container: &Container) -> Result<()> {
+    let wait = Wait { container: container.id().to_string(), condition: Condition::NextExit };
+    let waiting = wait.begin(engine);
+    let state = container.state();
+    if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
+        // It may end by itself just now.
+        let _ = state.signal(container.id(), Signal::KILL);
+        if !ends_within(&process, PATIENCE)? {
+            let text = format!("container {} does not end: a process hangs", container.id());
+            return Err(Error::other(text));
+        }
+    }
+    let _ = waiting.and_then(|waiting| waiting.end_within(engine, PATIENCE));
+    Ok(())
 }

@@ -1,10 +1,13 @@
 //! `start`, `attach` and `resize`: what the container's monitor is told.
 
-use crate::container::{Status, Wish};
+use crate::container::{Container, State, Status, Wish};
 use crate::monitor::control::{self, Message};
 use crate::{Engine, engine};
 use base::{Error, Kind, Result};
 use std::os::fd::BorrowedFd;
+
+/// A killed monitor has so many successors before a start is given up.
+const MOST_TRIES: usize = 3;
 
 /// Starts a container.
 pub(crate) struct Start {
@@ -17,25 +20,40 @@ impl Start {
         if container.state().status == Status::Running {
             return Err(Error::new(Kind::NotModified, "already running"));
         }
-        // A monitor that is just ending, or that has only the end of a killed one to write down, goes
-        // without an answer; its successor starts the container.
-        let mut started = engine.control(&container)?.ask(Message::Start, &[]);
-        for _ in 0..2 {
-            match started {
-                Err(ref error) if control::was_not_there(error) => {
-                    started = engine.control(&container)?.ask(Message::Start, &[]);
-                }
-                _ => break,
-            }
-        }
-        if let Err(error) = started {
+        if let Err(error) = start(engine, &container) {
             // The monitor has removed one that asked for it, as docker does.
             if !container.record.host_config.auto_remove {
-                let _ = container.fail(&error);
+                note_failure(&container, &error);
             }
             return Err(error);
         }
         container.set_wish(Wish::Running)
+    }
+}
+
+/// A monitor that is just ending goes without an answer, and so does one that is killed: its
+/// successor starts the container, unless that was done already.
+fn start(engine: &Engine, container: &Container) -> Result<()> {
+    let last_start = container.state().started;
+    for _ in 0..MOST_TRIES {
+        if engine.control(container)?.ask(Message::Start, &[])?.is_some() {
+            return Ok(());
+        }
+        // Whoever is at it holds the lock.
+        drop(container.lock()?);
+        if State::read(&container.run).unwrap_or_default().started != last_start {
+            return Ok(());
+        }
+    }
+    Err(Error::other(format!("start container {}: its monitors were killed", container.id())))
+}
+
+fn note_failure(container: &Container, error: &Error) {
+    // Somebody else's start may have succeeded meanwhile.
+    if let Ok(_lock) = container.lock()
+        && container.state().status != Status::Running
+    {
+        let _ = container.fail(error);
     }
 }
 
@@ -52,7 +70,10 @@ impl Attach {
         control: &control::Control,
         connection: BorrowedFd<'_>,
     ) -> Result<()> {
-        control.ask(Message::Attach(self.streams), &[connection]).map(drop)
+        match control.ask(Message::Attach(self.streams), &[connection])? {
+            Some(_) => Ok(()),
+            None => Err(Error::other("attach: the container's monitor has ended")),
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! `stop`: a polite signal, some patience, then SIGKILL.
 
+use super::wait::is_readable_within;
 use super::{Condition, Wait};
 use crate::Engine;
 use crate::container::{Status, Wish};
 use base::sys::process::Process;
 use base::{Error, Kind, OnError, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 /// Stops a container.
@@ -41,15 +41,12 @@ impl Stop {
         if !gone(process.signal(polite)) && !ends_within(&process, seconds)? {
             let _ = process.signal(Signal::KILL);
         }
-        // Until its end is written down.
-        waiting.end(engine).map(drop)
+        // Until its end is written down, by a monitor that can.
+        waiting.end_within(engine, DEFAULT_SECONDS).map(drop)
     }
 }
 
-fn ends_within(process: &Process, seconds: i64) -> Result<bool> {
-    let timeout = Timespec { tv_sec: seconds.min(1 << 31), tv_nsec: 0 };
-    let timeout = (seconds >= 0).then_some(&timeout);
-    let end = process.end().on("watch", "container")?;
-    let mut waiting = [PollFd::from_borrowed_fd(end, PollFlags::IN)];
-    Ok(poll(&mut waiting, timeout).on("poll", "container")? > 0)
+/// Whether a process ends within so many seconds; below 0: it is waited for as long as it takes.
+pub(super) fn ends_within(process: &Process, seconds: i64) -> Result<bool> {
+    is_readable_within(&process.end().on("watch", "container")?, seconds)
 }

@@ -75,7 +75,7 @@ pub(crate) fn info(engine: &Engine) -> Result<Info> {
         driver: store.driver()?.name().to_string(),
         driver_status: vec![
             vec!["Run folder".to_string(), folders.run.display().to_string()],
-            vec!["Cgroup layout".to_string(), format!("{layout:?}").to_lowercase()],
+            vec!["Cgroup layout".to_string(), format!("{layout:?}").to_ascii_lowercase()],
         ],
         memory_limit: limits,
         pids_limit: limits,
@@ -87,7 +87,7 @@ pub(crate) fn info(engine: &Engine) -> Result<Info> {
         operating_system: operating_system(),
         os_type: "linux".to_string(),
         architecture: text(name.machine()),
-        cpus: std::thread::available_parallelism().map_or(1, |count| count.get() as i64),
+        cpus: rustix::thread::sched_getaffinity(None).map_or(1, |set| i64::from(set.count())),
         memory: memory(),
         root: folders.root.display().to_string(),
         name: text(name.nodename()),

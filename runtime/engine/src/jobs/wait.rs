@@ -3,7 +3,8 @@
 use crate::Engine;
 use crate::container::{Container, Status};
 use crate::monitor::control::{Control, Message};
-use base::{Error, Result};
+use base::{Error, OnError, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::AsFd;
 
 /// What is waited for.
@@ -40,7 +41,7 @@ impl Wait {
             return Ok(Waiting::Over(state.exit_code));
         }
         let control = engine.control(&container)?;
-        control.tell(Message::Wait(self.condition == Condition::Removed), &[])?;
+        control.tell(Message::Wait(self.condition == Condition::Removed))?;
         Ok(Waiting::Asked(control, Box::new(container)))
     }
 }
@@ -48,14 +49,22 @@ impl Wait {
 impl Waiting {
     /// Waits to the end and gives the exit code.
     pub(crate) fn end(self, engine: &Engine) -> Result<i32> {
+        self.end_within(engine, -1).map(|code| code.unwrap_or(0))
+    }
+
+    /// The same; None when a monitor says nothing for so many seconds.
+    pub(crate) fn end_within(self, engine: &Engine, seconds: i64) -> Result<Option<i32>> {
         let Waiting::Asked(mut control, container) = self else {
-            let Waiting::Over(code) = self else { return Ok(0) };
-            return Ok(code);
+            let Waiting::Over(code) = self else { return Ok(None) };
+            return Ok(Some(code));
         };
         loop {
+            if !is_readable_within(&control, seconds)? {
+                return Ok(None);
+            }
             let message = crate::monitor::control::receive(control.as_fd(), &mut Vec::new());
             if let Ok(Some(Message::Ended(code))) = message {
-                return Ok(code);
+                return Ok(Some(code));
             }
             // The monitor was killed. Where the container still runs, its successor tells.
             let Some(container) = engine.containers().open(container.id())? else {
@@ -63,10 +72,18 @@ impl Waiting {
             };
             let state = container.state();
             if state.status != Status::Running {
-                return Ok(state.exit_code);
+                return Ok(Some(state.exit_code));
             }
             control = engine.control(&container)?;
-            control.tell(Message::Wait(false), &[])?;
+            control.tell(Message::Wait(false))?;
         }
     }
+}
+
+/// Waits until a descriptor can be read, at most so many seconds; below 0: for ever.
+pub(super) fn is_readable_within(descriptor: &impl AsFd, seconds: i64) -> Result<bool> {
+    let timeout = Timespec { tv_sec: seconds.min(1 << 31), tv_nsec: 0 };
+    let timeout = (seconds >= 0).then_some(&timeout);
+    let mut waiting = [PollFd::new(descriptor, PollFlags::IN)];
+    Ok(poll(&mut waiting, timeout).on("poll", "container")? > 0)
 }

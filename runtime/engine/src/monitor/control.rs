@@ -134,16 +134,6 @@ pub(crate) fn receive_failure(socket: BorrowedFd<'_>, kind: Kind, length: u32) -
     Ok(Error::new(kind, String::from_utf8_lossy(&text)))
 }
 
-/// The monitor ended before it answered: whoever asked may look for its successor.
-const GONE: &str = "the container's monitor has ended";
-const NONE: &str = "no monitor";
-
-/// Whether an error means that there was no monitor to ask, rather than a monitor's own answer: a
-/// kernel option or a file that is missing is `NotFound` too.
-pub(crate) fn was_not_there(error: &Error) -> bool {
-    error.kind() == Kind::NotFound && [GONE, NONE].contains(&error.message())
-}
-
 /// A connection to a container's monitor.
 pub(crate) struct Control {
     socket: OwnedFd,
@@ -156,7 +146,7 @@ impl Control {
         let (_folder, address) = address(run)?;
         match connect(&socket, &address) {
             Err(rustix::io::Errno::CONNREFUSED | rustix::io::Errno::NOENT) => {
-                Err(Error::not_found(NONE))
+                Err(Error::not_found("no monitor"))
             }
             result => {
                 result.on("connect to monitor in", run.display()).map(|()| Control { socket })
@@ -164,21 +154,28 @@ impl Control {
         }
     }
 
-    /// Asks, and gives the answer that is no failure.
-    pub(crate) fn ask(&self, message: Message, descriptors: &[BorrowedFd<'_>]) -> Result<Message> {
-        self.tell(message, descriptors)?;
+    /// Asks, and gives the answer that is no failure; None when the monitor ended before it
+    /// answered: whoever asked may look for its successor.
+    pub(crate) fn ask(
+        &self,
+        message: Message,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Option<Message>> {
+        match pass::send(self.socket.as_fd(), &message.to_bytes(), descriptors) {
+            Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => return Ok(None),
+            result => result.on("write to", "monitor")?,
+        }
         match receive(self.socket.as_fd(), &mut Vec::new())? {
             Some(Message::Failed(kind, length)) => {
                 Err(receive_failure(self.socket.as_fd(), kind, length)?)
             }
-            Some(answer) => Ok(answer),
-            None => Err(Error::not_found(GONE)),
+            answer => Ok(answer),
         }
     }
 
     /// Says something without waiting for an answer.
-    pub(crate) fn tell(&self, message: Message, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        pass::send(self.socket.as_fd(), &message.to_bytes(), descriptors).on("write to", "monitor")
+    pub(crate) fn tell(&self, message: Message) -> Result<()> {
+        pass::send(self.socket.as_fd(), &message.to_bytes(), &[]).on("write to", "monitor")
     }
 }
 
@@ -196,7 +193,7 @@ pub(crate) fn listener(run: &Path) -> Result<OwnedFd> {
     let path = run.join(SOCKET);
     let mut bound = bind(&socket, &address);
     if bound == Err(rustix::io::Errno::ADDRINUSE) {
-        rustix::fs::unlink(&path).on_path("unlink", &path)?;
+        base::paths::unlink(&path).on_path("unlink", &path)?;
         bound = bind(&socket, &address);
     }
     bound.on_path("bind", &path)?;
@@ -211,7 +208,7 @@ fn new_socket() -> Result<OwnedFd> {
 }
 
 fn address(run: &Path) -> Result<(OwnedFd, SocketAddrUnix)> {
-    let folder = rustix::fs::open(run, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let folder = base::paths::open(run, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let folder = folder.on_path("open", run)?;
     let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
     let address = SocketAddrUnix::new(path).on_path("address", run)?;

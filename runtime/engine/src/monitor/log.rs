@@ -10,7 +10,7 @@
 use base::text::time::{now, rfc3339};
 use base::{OnError, Result};
 use base_http::frames::Channel;
-use rustix::fs::{Mode, OFlags, fstat, open, rename};
+use rustix::fs::{Mode, OFlags, fstat};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
@@ -36,7 +36,8 @@ impl Log {
     pub(super) fn open(run: &Path) -> Result<Log> {
         let path = run.join(NAME);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = open(&path, flags, Mode::from_raw_mode(0o600)).on_path("open", &path)?;
+        let file =
+            base::paths::open(&path, flags, Mode::from_raw_mode(0o600)).on_path("open", &path)?;
         let size = fstat(&file).on_path("stat", &path)?.st_size as u64;
         Ok(Log { run: run.to_path_buf(), file, size, begun: [Vec::new(), Vec::new()] })
     }
@@ -77,7 +78,7 @@ impl Log {
             return;
         }
         if self.size + text.len() as u64 > LARGEST && self.size > 0 {
-            let _ = rename(self.run.join(NAME), self.run.join(OLD));
+            let _ = base::paths::rename(&self.run.join(NAME), &self.run.join(OLD));
             if let Ok(Log { file, size, .. }) = Log::open(&self.run) {
                 self.file = file;
                 self.size = size;

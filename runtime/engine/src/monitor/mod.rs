@@ -49,6 +49,13 @@ pub(crate) trait Work {
     fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start>;
     /// The worker has answered.
     fn started(&mut self) {}
+    /// The worker failed, or was killed: what it made and could not undo is ended.
+    fn abandon(&mut self) {}
+    /// [`release`](Work::release) leaves nothing of the container: how it ended need not be
+    /// written down.
+    fn leaves_nothing(&self) -> bool {
+        false
+    }
     /// After the end: gives back the cgroup, and removes the container if it asked for that.
     fn release(&mut self) -> Result<()>;
 }

@@ -60,7 +60,10 @@ pub(crate) struct Monitor {
     log: Option<Log>,
     /// The process is gone, with this code; output may still be there.
     ending: Option<State>,
+    /// The end that nobody saw, to be written down before anything else.
+    unseen_end: Option<State>,
     over: bool,
+    exit_code: i32,
 }
 
 /// What a ready descriptor belongs to.
@@ -99,7 +102,9 @@ impl Monitor {
             attached: Vec::with_capacity(MOST),
             log: if config.log && !config.direct { Some(Log::open(run)?) } else { None },
             ending: None,
+            unseen_end: None,
             over: false,
+            exit_code: NEVER_STARTED,
         };
         let state = State::read(run).unwrap_or_default();
         if state.status == Status::Running
@@ -112,11 +117,9 @@ impl Monitor {
                     }
                     monitor.container = Some(Running { process, terminal: None });
                 }
-                // Its end was seen by nobody: that is written down, and a new start may follow.
-                None => {
-                    monitor.write_end(lost(state));
-                    monitor.over = !run.exists();
-                }
+                // Its end was seen by nobody: that is written down, and a new start may follow. Not
+                // here: who makes a monitor holds the lock that a release needs.
+                None => monitor.unseen_end = Some(lost(state)),
             }
         }
         Ok(monitor)
@@ -127,9 +130,26 @@ impl Monitor {
         self.over
     }
 
+    /// How the container ended.
+    pub(crate) fn exit_code(&self) -> i32 {
+        self.exit_code
+    }
+
+    /// Sends the container's first process a signal. It may have ended: then nothing happens.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(container) = &self.container {
+            let _ = container.process.signal(signal);
+        }
+    }
+
     /// Waits for something to happen and does what is due. Gives the numbers of those of the
     /// caller's descriptors that can be read.
     pub(crate) fn turn(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<usize>> {
+        if let Some(state) = self.unseen_end.take() {
+            self.write_end(state);
+            self.over = !self.run.exists();
+            return Ok(Vec::new());
+        }
         let mut ready_extras = Vec::new();
         let mut asked = false;
         for (source, flags) in self.wait(extras)? {
@@ -291,7 +311,8 @@ impl Monitor {
         };
     }
 
-    fn start(&mut self) -> Result<()> {
+    /// Starts the container.
+    pub(crate) fn start(&mut self) -> Result<()> {
         if self.container.is_some() || self.worker.is_some() {
             return Err(Error::conflict(format!("Container {} is already running", self.id)));
         }
@@ -327,6 +348,7 @@ impl Monitor {
         self.streams = Streams::default();
         self.attached.clear();
         // A killed worker may have left the process behind, and the word that it runs.
+        self.work.abandon();
         let _ = libcontainer::cgroup::kill(&self.id);
         if let Some(mut state) = State::read(&self.run).filter(|s| s.status == Status::Running) {
             if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
@@ -394,7 +416,8 @@ impl Monitor {
 
     fn process_ended(&mut self) {
         let Some(container) = self.container.take() else { return };
-        let mut state = State::read(&self.run).unwrap_or_default();
+        let kept = !self.work.leaves_nothing();
+        let mut state = kept.then(|| State::read(&self.run)).flatten().unwrap_or_default();
         match container.process.wait() {
             Ok(Some(status)) => {
                 let signal = || status.terminating_signal().map(|signal| 128 + signal);
@@ -502,6 +525,7 @@ impl Monitor {
             log.finish();
         }
         let exit_code = state.exit_code;
+        self.exit_code = exit_code;
         self.write_end(state);
         self.tell_waiters(exit_code);
         self.over = true;
@@ -512,11 +536,21 @@ impl Monitor {
         state.status = Status::Exited;
         state.process = None;
         state.finished = Some(base::text::time::now());
-        state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.id);
-        if let Err(error) = state.write(&self.run) {
-            base::log::warn(error.message());
+        let mut result = Ok(());
+        if self.work.leaves_nothing() {
+            result = self.work.release();
+            if result.is_ok() {
+                return;
+            }
         }
-        if let Err(error) = self.work.release() {
+        state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.id);
+        match state.write(&self.run) {
+            // A removal did not wait for us.
+            Err(error) if error.kind() == base::Kind::NotFound => (),
+            Err(error) => base::log::warn(error.message()),
+            Ok(()) => (),
+        }
+        if let Err(error) = result.and_then(|()| self.work.release()) {
             base::log::warn(error.message());
         }
     }
@@ -525,7 +559,7 @@ impl Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         // Unless a successor has bound its own; the folder may be gone with the container.
-        let _ = rustix::fs::unlink(self.run.join(control::SOCKET));
+        let _ = base::paths::unlink(&self.run.join(control::SOCKET));
     }
 }
 

@@ -4,11 +4,13 @@
 use super::control::{self, Message};
 use super::{Monitor, Start, Work};
 use crate::Engine;
+use crate::container::{State, Status};
 use base::sys::{pass, spawn};
 use base::{Error, OnError, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -51,8 +53,9 @@ fn start(engine: &Engine, name: &str, words: &[&str], extra: &[BorrowedFd<'_>]) 
 }
 
 pub(crate) fn open_null() -> Result<OwnedFd> {
-    use rustix::fs::{Mode, OFlags, open};
-    open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).on("open", "/dev/null")
+    use rustix::fs::{Mode, OFlags};
+    base::paths::open(Path::new("/dev/null"), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .on("open", "/dev/null")
 }
 
 /// Starts a container's monitor and waits until it listens. The caller holds the container's lock.
@@ -155,17 +158,37 @@ fn start_and_report(
 ) -> Result<()> {
     let report = report.ok_or_else(|| Error::other("no monitor to report to"))?;
     let container = engine.containers().find(id)?;
+    let _lock = container.lock()?;
+    let state = State::read(&container.run).unwrap_or_default();
+    if state.status == Status::Running && state.is_alive() {
+        return Err(Error::conflict(format!("Container {id} is already running")));
+    }
+    if has_ended(report) {
+        return Err(Error::other(format!("start container {id}: its monitor was killed")));
+    }
     let streams = crate::execdriver::monitored_stdio(&container, stdin)?;
-    let started = crate::execdriver::launch(engine, &container, streams, false)?;
+    let image = engine.store()?.find(&container.record.image)?;
+    let started = crate::execdriver::launch(engine, &container, &image, streams, false)?;
     let mut descriptors = vec![started.process.descriptor()];
     descriptors.extend(started.terminal.as_ref().map(AsFd::as_fd));
     let sent = pass::send(report.as_fd(), &Message::Done.to_bytes(), &descriptors);
     if sent.is_err() {
         // The monitor was killed meanwhile: nobody would wait for what was started.
-        let _ = started.process.signal(rustix::process::Signal::KILL);
+        let _ = started.process.signal(Signal::KILL);
         let _ = libcontainer::cgroup::kill(id).and(libcontainer::cgroup::remove(id));
+        let _ = state.write(&container.run);
     }
+    // Before the container's lock: whoever has that one next may start it.
+    engine.leave_upper(id);
     sent.on("write to", "monitor")
+}
+
+/// Whether the other end of a socket is closed.
+fn has_ended(socket: &OwnedFd) -> bool {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut waiting = [PollFd::new(socket, PollFlags::empty())];
+    let _ = poll(&mut waiting, Some(&at_once));
+    waiting[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// The heavy work of a monitor process, done by workers.
@@ -189,6 +212,18 @@ impl Work for ProcessWork {
     fn started(&mut self) {
         if let Some(worker) = self.worker.take() {
             let _ = waitpid(Some(worker), WaitOptions::empty());
+        }
+    }
+
+    fn abandon(&mut self) {
+        // A killed worker's container is our child. CONFIG_PROC_CHILDREN; without it, the cgroup is
+        // what finds it.
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        for child in
+            children.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+        {
+            let _ = kill_process(child, Signal::KILL);
+            let _ = waitpid(Some(child), WaitOptions::empty());
         }
     }
 

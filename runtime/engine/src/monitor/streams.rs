@@ -34,13 +34,14 @@ impl Streams {
                 Ok(()) => {
                     // Past the umask: a program under another user opens /dev/stdout by name. The
                     // folder above is closed to all others.
-                    rustix::fs::chmod(&path, Mode::from_raw_mode(0o666)).on_path("chmod", &path)?;
+                    base::paths::chmod(&path, Mode::from_raw_mode(0o666))
+                        .on_path("chmod", &path)?;
                 }
                 Err(rustix::io::Errno::EXIST) => (),
                 Err(errno) => return Err(errno).on_path("mkfifo", &path),
             }
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let fifo = rustix::fs::open(&path, flags, Mode::empty()).on_path("open", &path)?;
+            let fifo = base::paths::open(&path, flags, Mode::empty()).on_path("open", &path)?;
             self.outputs[place] = Some(fifo);
         }
         Ok(())
@@ -65,7 +66,7 @@ impl Streams {
 pub(crate) fn container_outputs(run: &Path) -> Result<[OwnedFd; 2]> {
     let open = |name: &str| {
         let path = run.join(name);
-        rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        base::paths::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .on_path("open", &path)
     };
     Ok([open(OUTPUTS[0])?, open(OUTPUTS[1])?])

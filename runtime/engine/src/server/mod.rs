@@ -5,7 +5,7 @@ mod images;
 mod streams;
 mod system;
 
-use crate::Engine;
+use crate::{Engine, claim};
 use base::{Error, Result};
 use base_http::answer::Answer;
 use base_http::body::Body;
@@ -101,6 +101,14 @@ fn route(method: Method, path: &str) -> Option<(Handler, &str)> {
     })
 }
 
+/// Containers are asked about with their own run folder alone.
+fn allowed(request: &Request<'_>) -> Result<()> {
+    match request.head.path.starts_with("/containers/") {
+        true => claim::check(request.engine.folders()),
+        false => Ok(()),
+    }
+}
+
 /// The most that is read of a body that nobody wanted.
 const WASTE: u64 = 1 << 20;
 
@@ -130,7 +138,7 @@ pub fn serve(engine: &Arc<Engine>, connection: UnixStream) {
         };
         let mut request =
             Request { engine, head: &head, input: &mut input, connection: &connection, object };
-        let next = match handler(&mut request) {
+        let next = match allowed(&request).and_then(|()| handler(&mut request)) {
             Ok(next) => next,
             Err(error) => {
                 // A body that was not read to its end would be taken for the next head.
