@@ -3,6 +3,7 @@
 
 use crate::apt::Mirror;
 use crate::console::Verdict;
+use crate::disk;
 use crate::guest::Configuration;
 use crate::initramfs::{self, Binaries};
 use crate::kernels::{Kernel, Unpacked};
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+/// Bytes of a machine's disk.
+const DISK: u64 = 128 << 20;
 
 /// A test: its name and its session.
 pub type Test = (String, String);
@@ -239,6 +243,13 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
     let folder = place.cache.join("logs");
     std::fs::create_dir_all(&folder).on_path("mkdir", &folder)?;
     let initramfs = log.with_extension("initramfs");
+    let image = log.with_extension("disk");
+    let mut devices = job.devices.clone();
+    if devices.is_empty() && !job.configuration.disk.is_empty() {
+        disk::make(&image, DISK, 0)?;
+        let drive = format!("file={},if=virtio,format=raw", image.display());
+        devices.extend(["-drive".to_string(), drive]);
+    }
     let bytes = [common, &initramfs::own(&job.configuration, &job.tests)?].concat();
     std::fs::write(&initramfs, bytes).on_path("write", &initramfs)?;
     let result = Machine {
@@ -247,12 +258,14 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
         initramfs: &initramfs,
         boot_parameters: &job.boot_parameters,
         memory: job.memory,
-        more: &job.devices,
+        more: &devices,
         limit: job.limit.unwrap_or(place.limit),
         log,
     }
     .run();
-    let _ = std::fs::remove_file(&initramfs);
+    for path in [&initramfs, &image] {
+        let _ = std::fs::remove_file(path);
+    }
     result
 }
 

@@ -15,6 +15,7 @@ pub mod console;
 pub mod controls;
 pub mod cpio;
 pub mod cut_down;
+pub mod disk;
 pub mod guest;
 pub mod image;
 pub mod initramfs;

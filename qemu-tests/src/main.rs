@@ -6,7 +6,7 @@ use base::{Error, Result};
 use qemu_tests::job::{self, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
-use qemu_tests::{controls, cut_down, least_memory, power_cut};
+use qemu_tests::{controls, cut_down, disk, least_memory, power_cut};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -111,12 +111,18 @@ fn jobs(asked: &Asked, tests: &[Test]) -> Vec<Job> {
 
 /// The machines that lack something, and the controls: on the first kernel of the list. They
 /// belong to every run that does not name kernels, layouts or tests.
-fn special_jobs(asked: &Asked, home: &Path) -> Result<Vec<Job>> {
+fn special_jobs(asked: &Asked, home: &Path, tests: &[Test]) -> Result<Vec<Job>> {
     let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
     if !asked.special && named.iter().any(|list| !list.is_empty()) {
         return Ok(Vec::new());
     }
-    let mut jobs = controls::jobs();
+    // The store on ext4 instead of in RAM.
+    let kernel = &KERNELS[0];
+    let mut on_disk = Job::new(kernel, kernel.arch, "v2", tests.to_vec());
+    on_disk.variant = "disk".to_string();
+    on_disk.configuration.disk = disk::DEVICE.to_string();
+    let mut jobs = vec![on_disk];
+    jobs.extend(controls::jobs());
     jobs.extend(cut_down::jobs(&home.join("cut-down"))?);
     Ok(jobs)
 }
@@ -139,7 +145,7 @@ fn run() -> Result<ExitCode> {
         jobs.clear();
     }
     if !asked.least_memory {
-        jobs.extend(special_jobs(&asked, &home)?);
+        jobs.extend(special_jobs(&asked, &home, &tests)?);
     }
     if asked.arches || asked.list {
         let mut arches: Vec<&str> = jobs.iter().map(|job| job.arch.as_str()).collect();

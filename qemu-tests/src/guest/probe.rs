@@ -32,7 +32,7 @@ pub fn main(words: &[String]) -> ExitCode {
         "fds" => list("/proc/self/fd"),
         "device" => device(number(1) as u32, number(2) as u32),
         "kill-9" => kill_9(word(1)),
-        "mark" => power_cut::mark(power_cut::record::DEVICE, number(1)).map_err(other),
+        "mark" => power_cut::mark(crate::disk::DEVICE, number(1)).map_err(other),
         "versions" => power_cut::example::versions(word(1) == "sync").map_err(other),
         "as" => return run_as(number(1) as u32, rest.get(1..).unwrap_or_default()),
         _ => {
@@ -68,7 +68,7 @@ fn signal_self(number: u64) -> std::io::Result<()> {
 /// Waits for SIGTERM, says so, and ends with this code.
 fn trap(code: u8) -> ExitCode {
     let wait = || -> std::io::Result<()> {
-        let signals = base_sys::signal::descriptor(&[Signal::TERM.as_raw()])?;
+        let signals = base::sys::signal::descriptor(&[Signal::TERM.as_raw()])?;
         print("ready")?;
         let mut waiting = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut waiting, None)?;

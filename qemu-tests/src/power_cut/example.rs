@@ -3,9 +3,10 @@
 //! none.
 
 use super::mark;
-use super::record::{DEVICE, Recording, record};
+use super::record::{Recording, record};
 use super::replay::{Amount, Findings, replay};
 use crate::console::Verdict;
+use crate::disk::DEVICE;
 use crate::job::{Fetched, Job, Place, Report, Test, commons};
 use crate::kernels::{KERNELS, Kernel};
 use base::{Error, OnError, Result};

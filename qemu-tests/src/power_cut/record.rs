@@ -1,13 +1,13 @@
 //! Records a command's writes: a machine with one disk, whose requests QEMU writes down.
 
-use super::DISK;
 use super::log::Log;
+use super::{BLOCK, DISK};
 use crate::console::Ending;
+use crate::disk;
 use crate::job::{self, Job, Place};
 use crate::kernels::Unpacked;
 use base::{Error, OnError, Result};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// What was recorded.
 pub struct Recording {
@@ -16,9 +16,6 @@ pub struct Recording {
     /// Everything that was done to it.
     pub log: Log,
 }
-
-/// The disk inside the machine.
-pub const DEVICE: &str = "/dev/vda";
 
 /// Boots the job with a fresh ext4 disk mounted on `/var/lib/coracle` and records until the machine
 /// has powered off. The job's tests must pass. `folder` keeps the disk and the log.
@@ -31,17 +28,17 @@ pub fn record(
 ) -> Result<Recording> {
     std::fs::create_dir_all(folder).on_path("mkdir", folder)?;
     let path = |name: &str| folder.join(name);
-    let (pristine, disk, log) = (path("pristine"), path("disk"), path("log"));
-    make_disk(&pristine)?;
-    std::fs::copy(&pristine, &disk).on_path("copy", &pristine)?;
+    let (pristine, image, log) = (path("pristine"), path("disk"), path("log"));
+    disk::make(&pristine, DISK, BLOCK as u64)?;
+    std::fs::copy(&pristine, &image).on_path("copy", &pristine)?;
     // QEMU does not make it larger.
     let file = std::fs::File::create(&log).on_path("create", &log)?;
     file.set_len(512 << 20).on_path("resize", &log)?;
     let mut job = job.clone();
-    job.configuration.disk = DEVICE.to_string();
+    job.configuration.disk = disk::DEVICE.to_string();
     job.devices = [
         "-blockdev".to_string(),
-        format!("driver=file,filename={},node-name=disk-file", disk.display()),
+        format!("driver=file,filename={},node-name=disk-file", image.display()),
         "-blockdev".to_string(),
         "driver=raw,file=disk-file,node-name=disk".to_string(),
         "-blockdev".to_string(),
@@ -65,27 +62,4 @@ pub fn record(
         return Err(Error::other("the recorded machine did not power off"));
     }
     Ok(Recording { pristine, log: Log::open(&log)? })
-}
-
-/// ext4 without what would be written by itself later, smaller than the disk by the mark's place.
-fn make_disk(path: &Path) -> Result<()> {
-    let file = std::fs::File::create(path).on_path("create", path)?;
-    file.set_len(DISK).on_path("resize", path)?;
-    let blocks = (DISK / 4096 - 16).to_string();
-    let mke2fs = ["/usr/sbin/mke2fs", "/sbin/mke2fs"]
-        .into_iter()
-        .find(|path| Path::new(path).exists())
-        .unwrap_or("mke2fs");
-    let output = Command::new(mke2fs)
-        .args(["-q", "-F", "-t", "ext4", "-b", "4096"])
-        .args(["-E", "lazy_itable_init=0,lazy_journal_init=0"])
-        .arg(path)
-        .arg(&blocks)
-        .output()
-        .on("start", "mke2fs")?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    Err(Error::other(format!("mke2fs: {}", text.trim())))
 }
