@@ -175,7 +175,7 @@ fn run() -> Result<ExitCode> {
         }
     }
     let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
-    let whole = !asked.least_memory && named.iter().all(|list| list.is_empty());
+    let whole = !asked.least_memory && !asked.special && named.iter().all(|list| list.is_empty());
     let samples = asked.power_cut.or(whole.then_some(SAMPLES));
     // Before anything is mounted for it.
     if samples.is_some()
@@ -191,17 +191,26 @@ fn run() -> Result<ExitCode> {
         least_memory::run(&place, &fetched, &possible)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut reports = Vec::new();
-    if asked.power_cut.is_none() {
-        reports = job::run(&place, &fetched, &possible, &|report| {
-            print!("{}", summary::of_report(report));
-        })?;
-    }
-    if let Some(samples) = samples
-        && fetched.kernels.contains_key(&KERNELS[0].name())
-    {
-        let report = power_cut::example::run(&place, &fetched, samples)?;
-        print!("{}", summary::of_report(&report));
+    let samples = samples.filter(|_| fetched.kernels.contains_key(&KERNELS[0].name()));
+    // Beside the others: most of it is replay on the host.
+    let (reports, example) = std::thread::scope(|scope| {
+        let example = samples.map(|samples| {
+            let (place, fetched) = (&place, &fetched);
+            scope.spawn(move || power_cut::example::run(place, fetched, samples))
+        });
+        let reports = match asked.power_cut {
+            Some(_) => Ok(Vec::new()),
+            None => job::run(&place, &fetched, &possible, &|report| {
+                print!("{}", summary::of_report(report));
+            }),
+        };
+        (reports, example.map(std::thread::ScopedJoinHandle::join))
+    });
+    let mut reports = reports?;
+    if let Some(example) = example {
+        let (report, table) =
+            example.map_err(|_| Error::other("the power cuts' thread has ended"))??;
+        print!("{table}{}", summary::of_report(&report));
         reports.push(report);
     }
     let sums = Sums::of(&reports);

@@ -10,7 +10,8 @@ use crate::disk::DEVICE;
 use crate::job::{Fetched, Job, Place, Report, Test, commons};
 use crate::kernels::{KERNELS, Kernel};
 use base::{Error, OnError, Result};
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -84,9 +85,9 @@ pub fn look(recording: &Recording, amount: Amount) -> Result<Findings> {
     })
 }
 
-/// Both: with the syncs nothing may be lost, without them something must be. Prints the table and
-/// gives one verdict for each.
-pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<Report> {
+/// Both: with the syncs nothing may be lost, without them something must be. Gives one verdict for
+/// each, and the table.
+pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<(Report, String)> {
     let begin = Instant::now();
     let kernel = KERNELS.first().ok_or_else(|| Error::other("no kernel"))?;
     let jobs = [true, false].map(|with_sync| job(kernel, with_sync));
@@ -95,8 +96,8 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<Report> {
     let (Some(unpacked), Some(common)) = (fetched.kernels.get(&key.0), commons.get(&key)) else {
         return Err(Error::not_found("its kernel was not downloaded"));
     };
-    println!(
-        "{:16} {:>8} {:>8} {:>8} {:>8}",
+    let mut table = format!(
+        "{:16} {:>8} {:>8} {:>8} {:>8}\n",
         "power cut", "requests", "flushes", "states", "losses"
     );
     let mut verdicts = Vec::new();
@@ -106,14 +107,17 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<Report> {
         let entries = &recording.log.entries;
         let found = look(&recording, Amount { samples, seed: 1 })?;
         let name = if with_sync { "with syncs" } else { "without syncs" };
-        println!(
+        let _ = writeln!(
+            table,
             "    {name:12} {:8} {:8} {:8} {:8}",
             entries.len(),
             entries.iter().filter(|entry| entry.flush).count(),
             found.states,
             found.wrong
         );
-        found.reasons.iter().for_each(|reason| println!("        {reason}"));
+        for reason in found.reasons.iter().take(2) {
+            let _ = writeln!(table, "        {reason}");
+        }
         let verdict = match (with_sync, found.wrong) {
             (true, 0) | (false, 1..) => Verdict::Passed(String::new()),
             (true, _) => Verdict::Failed("something was lost in spite of the syncs".to_string()),
@@ -122,12 +126,13 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<Report> {
         verdicts.push((name.replace(' ', "-"), verdict));
         let _ = std::fs::remove_dir_all(&folder);
     }
-    Ok(Report {
+    let report = Report {
         name: "power cut".to_string(),
         verdicts,
         notes: Vec::new(),
         release: String::new(),
         took: begin.elapsed(),
         log: place.cache.join("logs"),
-    })
+    };
+    Ok((report, table))
 }
