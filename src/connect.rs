@@ -142,6 +142,8 @@ fn run(invocation: &Invocation) -> Result<u8> {
     let folders = Folders::find(globals.root.as_deref(), globals.run.as_deref())?;
     let socket = socket(invocation)?;
     if socket.is_none() && ["run", "start"].contains(&invocation.name()) {
+        // Before anything is made in a run folder that is named by mistake.
+        engine::check_run_folder(&folders)?;
         libcontainer::self_exe::protect(&folders.run)?;
     }
     if socket.is_none() && invocation.is_in_place() {

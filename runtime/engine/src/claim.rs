@@ -17,7 +17,7 @@ use std::path::Path;
 const NAME: &str = "run-folder";
 
 /// Refuses a run folder that is not the root folder's.
-pub(crate) fn check(folders: &Folders) -> Result<()> {
+pub fn check(folders: &Folders) -> Result<()> {
     held(folders).map(drop)
 }
 

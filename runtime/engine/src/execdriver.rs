@@ -9,7 +9,7 @@ use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{Join, Limits};
-use libcontainer::{Bind, Network, RootSource, Spec, Started, Stdio};
+use libcontainer::{Bind, Network, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -103,14 +103,17 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         mount_point: engine.mount_point()?,
         read_only_root: host.readonly_rootfs,
         hostname: config.hostname.clone(),
-        arguments: record.command.clone(),
-        environment: runconfig::environment(config),
-        folder: config.working_dir.clone(),
-        user: config.user.clone(),
+        program: Program {
+            arguments: record.command.clone(),
+            environment: runconfig::environment(config),
+            folder: config.working_dir.clone(),
+            user: config.user.clone(),
+            capabilities: Capabilities::default_set(),
+            no_new_privileges: false,
+            one_id: user_namespace.is_some(),
+        },
         network,
         binds,
-        capabilities: Capabilities::default_set(),
-        no_new_privileges: false,
         limits: user_namespace.is_none().then_some(limits),
         user_namespace,
         dies_with_parent: foreground,

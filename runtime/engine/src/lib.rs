@@ -19,6 +19,7 @@ mod monitor;
 mod runconfig;
 mod server;
 
+pub use claim::check as check_run_folder;
 pub use engine::Engine;
 pub use in_place::{Begun, InPlace};
 pub use local::{Finish, MainLoop};

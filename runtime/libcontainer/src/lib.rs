@@ -13,6 +13,7 @@
 pub mod capabilities;
 pub mod cgroup;
 mod devices;
+mod exec;
 mod mounts;
 mod plan;
 mod prepare;
@@ -22,5 +23,6 @@ mod spec;
 mod start;
 pub mod users;
 
-pub use spec::{Bind, Network, RootSource, Spec, Stdio, UserNamespace};
+pub use exec::{Exec, exec};
+pub use spec::{Bind, Network, Program, RootSource, Spec, Stdio, UserNamespace};
 pub use start::{Started, start};

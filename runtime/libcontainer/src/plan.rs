@@ -2,13 +2,13 @@
 
 use crate::mounts::{self, bits};
 use crate::prepare::{clean, ensure_file, ensure_folder, read};
-use crate::spec::{Network, Spec, Stdio};
+use crate::spec::{Network, Program, Spec, Stdio};
 use crate::users::{self, User};
 use base::sys::clone::namespace;
 use base::sys::plan::{Operation, Plan, Tolerate, target};
 use base::{Error, Result};
 use rustix::mount::MountFlags;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// Where commands are looked for when the environment names no PATH.
@@ -52,14 +52,7 @@ pub(crate) struct Root<'a> {
 /// Everything from the entry into the root to the program.
 pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> {
     let folder = root.folder.as_fd();
-    let user =
-        users::resolve(&spec.user, &read(folder, "etc/passwd")?, &read(folder, "etc/group")?)?;
-    if spec.user_namespace.is_some() && (user.uid != 0 || user.gid != 0) {
-        return Err(Error::unsupported(format!(
-            "user {:?}: an ordinary user's container has one id, root",
-            spec.user
-        )));
-    }
+    let user = user_of(&spec.program, folder)?;
     let mut plan = Plan::new();
     let mount_point = spec.mount_point.as_os_str().as_bytes();
     match root.slot {
@@ -101,29 +94,67 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         plan.step(Operation::RemountRoot, Tolerate::Nothing).number(flags);
     }
     plan.step(Operation::Hostname, Tolerate::Nothing).text(spec.hostname.as_bytes());
-    plan.step(Operation::NewSession, Tolerate::Nothing);
-    plan.step(Operation::ResetInherited, Tolerate::Nothing);
-    if terminal {
-        plan.step(Operation::TakeTerminal, Tolerate::Nothing).number(u64::from(user.uid));
-    } else {
-        for (number, slot) in root.stdio_slots.into_iter().enumerate() {
-            plan.step(Operation::Descriptor, Tolerate::Nothing).number(slot).number(number as u64);
-        }
-    }
-    let work = clean(&spec.folder);
+    let work = clean(&spec.program.folder);
     if !work.is_empty() {
         ensure_folder(folder, &work)?;
     }
-    plan.step(Operation::ChangeFolder, Tolerate::Nothing).text(format!("/{work}").as_bytes());
+    let streams = if terminal { Streams::Terminal } else { Streams::Slots(root.stdio_slots) };
+    become_program(&mut plan, &spec.program, &user, &streams, spec.dies_with_parent)?;
+    Ok(plan)
+}
+
+/// The user that a program runs as, by the files inside.
+pub(crate) fn user_of(program: &Program, root: BorrowedFd<'_>) -> Result<User> {
+    let (passwd, group) = (read(root, "etc/passwd")?, read(root, "etc/group")?);
+    let user = users::resolve(&program.user, &passwd, &group)?;
+    if program.one_id && (user.uid != 0 || user.gid != 0) {
+        return Err(Error::unsupported(format!(
+            "user {:?}: an ordinary user's container has one id, root",
+            program.user
+        )));
+    }
+    Ok(user)
+}
+
+/// What becomes a program's standard streams.
+pub(crate) enum Streams {
+    /// The terminal that the plan has opened.
+    Terminal,
+    /// These slots.
+    Slots([u64; 3]),
+}
+
+/// From a process inside the container to the program: streams, folder, user, and execve(2).
+pub(crate) fn become_program(
+    plan: &mut Plan,
+    program: &Program,
+    user: &User,
+    streams: &Streams,
+    dies_with_parent: bool,
+) -> Result<()> {
+    plan.step(Operation::NewSession, Tolerate::Nothing);
+    plan.step(Operation::ResetInherited, Tolerate::Nothing);
+    match streams {
+        Streams::Terminal => {
+            plan.step(Operation::TakeTerminal, Tolerate::Nothing).number(u64::from(user.uid));
+        }
+        Streams::Slots(slots) => {
+            for (number, slot) in slots.iter().enumerate() {
+                let step = plan.step(Operation::Descriptor, Tolerate::Nothing);
+                step.number(*slot).number(number as u64);
+            }
+        }
+    }
+    let folder = format!("/{}", clean(&program.folder));
+    plan.step(Operation::ChangeFolder, Tolerate::Nothing).text(folder.as_bytes());
     plan.step(Operation::CheckFolder, Tolerate::Nothing);
-    become_user(&mut plan, spec, &user);
-    if spec.no_new_privileges {
+    become_user(plan, program, user);
+    if program.no_new_privileges {
         plan.step(Operation::NoNewPrivileges, Tolerate::Nothing);
     }
-    let signal = if spec.dies_with_parent { rustix::process::Signal::KILL.as_raw() } else { 0 };
+    let signal = if dies_with_parent { rustix::process::Signal::KILL.as_raw() } else { 0 };
     plan.step(Operation::ParentDeathSignal, Tolerate::Nothing).number(signal as u64);
-    execute(&mut plan, spec, &user)?;
-    Ok(plan)
+    execute(plan, program, user)
 }
 
 /// Host files and folders. The places for them are made inside the root; those that lie in another
@@ -163,10 +194,10 @@ fn binds(plan: &mut Plan, spec: &Spec, root: &Root<'_>) -> Result<()> {
     Ok(())
 }
 
-fn become_user(plan: &mut Plan, spec: &Spec, user: &User) {
-    let wanted = spec.capabilities.0;
+fn become_user(plan: &mut Plan, program: &Program, user: &User) {
+    let wanted = program.capabilities.0;
     plan.step(Operation::BoundingSet, Tolerate::Nothing).number(wanted);
-    if spec.user_namespace.is_none() {
+    if !program.one_id {
         let groups = plan.step(Operation::Groups, Tolerate::Nothing);
         groups.number(user.groups.len() as u64);
         for group in &user.groups {
@@ -177,7 +208,7 @@ fn become_user(plan: &mut Plan, spec: &Spec, user: &User) {
     }
     // Never more than we have ourselves (a root without CAP_SYS_RESOURCE); nothing inheritable
     // (CVE-2022-29162); an ordinary user has none.
-    let own = if spec.user_namespace.is_some() { u64::MAX } else { own_capabilities() };
+    let own = if program.one_id { u64::MAX } else { own_capabilities() };
     let given = if user.uid == 0 { wanted & own } else { 0 };
     plan.step(Operation::Capabilities, Tolerate::Nothing).number(given).number(given).number(0);
 }
@@ -186,16 +217,16 @@ fn own_capabilities() -> u64 {
     rustix::thread::capabilities(None).map_or(u64::MAX, |sets| sets.permitted.bits())
 }
 
-fn execute(plan: &mut Plan, spec: &Spec, user: &User) -> Result<()> {
-    let Some(command) = spec.arguments.first() else {
+fn execute(plan: &mut Plan, program: &Program, user: &User) -> Result<()> {
+    let Some(command) = program.arguments.first() else {
         return Err(Error::bad_input("no command specified"));
     };
-    for text in spec.arguments.iter().chain(&spec.environment) {
+    for text in program.arguments.iter().chain(&program.environment) {
         if text.contains('\0') {
             return Err(Error::bad_input(format!("{text:?}: a NUL in the command or environment")));
         }
     }
-    let mut environment = spec.environment.clone();
+    let mut environment = program.environment.clone();
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
         environment.push(format!("HOME={}", user.home));
     }
@@ -210,7 +241,7 @@ fn execute(plan: &mut Plan, spec: &Spec, user: &User) -> Result<()> {
     };
     plan.step(Operation::Execute, Tolerate::Nothing)
         .texts(paths.iter().map(String::as_bytes))
-        .texts(spec.arguments.iter().map(String::as_bytes))
+        .texts(program.arguments.iter().map(String::as_bytes))
         .texts(environment.iter().map(String::as_bytes));
     Ok(())
 }

@@ -62,6 +62,24 @@ pub enum Stdio {
     Terminal(u16, u16),
 }
 
+/// A program to run inside: a container's first process, or one more.
+pub struct Program {
+    /// The command: at least one text.
+    pub arguments: Vec<String>,
+    /// `NAME=value`
+    pub environment: Vec<String>,
+    /// Working directory inside.
+    pub folder: String,
+    /// `user[:group]`, names or numbers, as the image or the command line say it.
+    pub user: String,
+    /// Its capabilities, if it is root, and what it can get at all.
+    pub capabilities: Capabilities,
+    /// No new privileges by exec.
+    pub no_new_privileges: bool,
+    /// The container's user namespace has one id, root: an ordinary user's container.
+    pub one_id: bool,
+}
+
 /// One container to start.
 pub struct Spec {
     /// The container's id: the name of its cgroup.
@@ -74,22 +92,12 @@ pub struct Spec {
     pub read_only_root: bool,
     /// Host name inside.
     pub hostname: String,
-    /// The command: at least one text.
-    pub arguments: Vec<String>,
-    /// `NAME=value`
-    pub environment: Vec<String>,
-    /// Working directory inside; made when it is missing.
-    pub folder: String,
-    /// `user[:group]`, names or numbers, as the image or the command line say it.
-    pub user: String,
+    /// Its first process. Its working directory is made when it is missing.
+    pub program: Program,
     /// Which network.
     pub network: Network,
     /// Files and folders of the host, in this order.
     pub binds: Vec<Bind>,
-    /// Capabilities of the program.
-    pub capabilities: Capabilities,
-    /// No new privileges by exec.
-    pub no_new_privileges: bool,
     /// Limits; `None` for an ordinary user without a cgroup of his own.
     pub limits: Option<Limits>,
     /// An ordinary user's container.

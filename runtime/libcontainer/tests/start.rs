@@ -7,7 +7,7 @@
 use base::sys::Errno;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{self, Limits};
-use libcontainer::{Network, RootSource, Spec, Started, Stdio, start};
+use libcontainer::{Network, Program, RootSource, Spec, Started, Stdio, start};
 use rustix::process::{WaitOptions, waitpid};
 use std::io::Read;
 use std::path::PathBuf;
@@ -49,14 +49,17 @@ impl Place {
             mount_point: self.folder.join("mnt"),
             read_only_root: false,
             hostname: "box".into(),
-            arguments: ["sh", "-c", script].map(String::from).to_vec(),
-            environment: vec!["PATH=/bin".into()],
-            folder: "/".into(),
-            user: String::new(),
+            program: Program {
+                arguments: ["sh", "-c", script].map(String::from).to_vec(),
+                environment: vec!["PATH=/bin".into()],
+                folder: "/".into(),
+                user: String::new(),
+                capabilities: Capabilities::default_set(),
+                no_new_privileges: false,
+                one_id: false,
+            },
             network: Network::None,
             binds: Vec::new(),
-            capabilities: Capabilities::default_set(),
-            no_new_privileges: false,
             limits: Some(Limits::default()),
             user_namespace: None,
             dies_with_parent: true,
@@ -128,14 +131,14 @@ fn a_user_of_the_image_has_his_groups_and_no_capabilities() {
     let place = Place::new();
     let mut spec =
         place.spec("busybox id; echo $HOME; busybox pwd; busybox grep CapEff /proc/self/status");
-    spec.user = "web".into();
-    spec.folder = "/made/for/us".into();
+    spec.program.user = "web".into();
+    spec.program.folder = "/made/for/us".into();
     let (text, _) = run(&spec).expect("run");
     assert_eq!(
         text,
         "uid=33(web) gid=34 groups=4(log)\n/srv\n/made/for/us\nCapEff:\t0000000000000000\n"
     );
-    spec.user = "nobody".into();
+    spec.program.user = "nobody".into();
     let error = run(&spec).expect_err("no such user");
     assert_eq!(error.message(), "unable to find user nobody: no matching entries in passwd file");
 }
@@ -169,7 +172,7 @@ fn commands_that_cannot_run_say_why() {
     ];
     for (command, want) in cases {
         let mut spec = place.spec("");
-        spec.arguments = vec![command.into()];
+        spec.program.arguments = vec![command.into()];
         assert_eq!(run(&spec).expect_err(command).message(), want);
     }
 }
