@@ -98,8 +98,8 @@ fn streams_signals_and_ends() {
     // Detached, it outlives the command, and ends with its container.
     assert_eq!(world.ok(&["exec", "-d", "box", "sleep", "77"]), "");
     assert!(world.ok(&["exec", "box", "ps"]).contains("sleep 77"));
-    let waiting = world.command(&["exec", "box", "sleep", "60"]).spawn().expect("start");
-    world.until("a start", || world.ok(&["exec", "box", "ps"]).contains("sleep 60\n"));
+    let waiting = world.command(&["exec", "box", "sleep", "61"]).spawn().expect("start");
+    world.until("a start", || world.ok(&["exec", "box", "ps"]).contains("sleep 61"));
     world.ok(&["rm", "-f", "box"]);
     let done = waiting.wait_with_output().expect("wait");
     assert_eq!(done.status.code(), Some(137));

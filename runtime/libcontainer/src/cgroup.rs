@@ -7,8 +7,11 @@
 //! first failure.
 
 mod filter;
+mod freezer;
 mod version1;
 mod version2;
+
+pub use freezer::{freeze, is_frozen};
 
 use base::{Error, Kind, OnError, Result};
 use rustix::fs::{Mode, OFlags};

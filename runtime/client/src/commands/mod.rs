@@ -14,13 +14,17 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod pause;
 mod ps;
 mod pull;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
 mod start;
 mod stop;
+mod top;
 mod version;
 mod wait;
 
@@ -55,11 +59,16 @@ pub(crate) static PROGRAM: Program = Program {
                 &inspect::COMMAND,
                 &kill::COMMAND,
                 &logs::COMMAND,
+                &pause::PAUSE,
                 &ps::COMMAND,
+                &rename::COMMAND,
+                &restart::COMMAND,
                 &rm::COMMAND,
                 &run::COMMAND,
                 &start::COMMAND,
                 &stop::COMMAND,
+                &top::COMMAND,
+                &pause::UNPAUSE,
                 &wait::COMMAND,
             ],
         ),
@@ -69,7 +78,7 @@ pub(crate) static PROGRAM: Program = Program {
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 18] = [
+const VERBS: [(&str, Verb); 23] = [
     ("attach", attach::run),
     ("create", create::run),
     ("exec", exec::run),
@@ -80,12 +89,17 @@ const VERBS: [(&str, Verb); 18] = [
     ("kill", kill::run),
     ("load", load::run),
     ("logs", logs::run),
+    ("pause", pause::pause),
     ("ps", ps::run),
+    ("rename", rename::run),
+    ("restart", restart::run),
     ("rm", rm::run),
     ("rmi", rmi::run),
     ("run", run::run),
     ("start", start::run),
     ("stop", stop::run),
+    ("top", top::run),
+    ("unpause", pause::unpause),
     ("version", version::run),
     ("wait", wait::run),
 ];

@@ -325,6 +325,26 @@ impl<'a> Containers<'a> {
         Ok(containers)
     }
 
+    /// Gives it another name. `Conflict` when that is taken.
+    pub(crate) fn rename(&self, container: &Container, name: &str) -> Result<()> {
+        let _lock = container.lock()?;
+        let record = &container.record;
+        if name == record.name {
+            return Err(Error::bad_input(
+                "Renaming a container with the same name as its current name",
+            ));
+        }
+        names::claim(self, name, &record.id, container.is_temporary())?;
+        let renamed = Record { name: name.to_string(), ..(**record).clone() };
+        let sync = if container.is_temporary() { Sync::No } else { Sync::Yes };
+        let text = json::to_string(&renamed);
+        let folder = &container.folder;
+        let written = base::files::write_then_rename(folder, "config.json", text.as_bytes(), sync);
+        let free = if written.is_ok() { &record.name } else { &renamed.name };
+        names::release(self, free, &record.id);
+        written
+    }
+
     /// Takes it away: name and record, then the run folder. Goes on past errors, gives the first.
     pub(crate) fn remove(&self, container: &Container) -> Result<()> {
         names::release(self, &container.record.name, container.id());

@@ -78,6 +78,12 @@ impl ExecCreate {
         if !container.state().is_alive() {
             return Err(engine::not_running(container.id()));
         }
+        if libcontainer::cgroup::is_frozen(container.id()) {
+            return Err(Error::conflict(format!(
+                "Container {} is paused, unpause the container before exec",
+                container.id()
+            )));
+        }
         engine.execs().add(Exec {
             id: base::text::id::new()?,
             container: container.id().to_string(),

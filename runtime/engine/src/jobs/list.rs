@@ -36,6 +36,7 @@ impl List {
 
 fn row(container: &Container, state: &State) -> ContainerSummary {
     let record = &container.record;
+    let paused = super::inspect::is_paused(state, &record.id);
     ContainerSummary {
         id: record.id.clone(),
         names: vec![format!("/{}", record.name)],
@@ -44,8 +45,8 @@ fn row(container: &Container, state: &State) -> ContainerSummary {
         command: command_line(&record.command),
         created: parse(&record.created).map_or(0, |(seconds, _)| seconds),
         labels: record.config.labels.clone().unwrap_or_default(),
-        state: state.status.name().to_string(),
-        status: in_words(state),
+        state: if paused { "paused" } else { state.status.name() }.to_string(),
+        status: in_words(state) + if paused { " (Paused)" } else { "" },
         host_config: SummaryHostConfig { network_mode: record.host_config.network_mode.clone() },
         network_settings: Raw::of(&base::json::Empty),
         ..ContainerSummary::default()

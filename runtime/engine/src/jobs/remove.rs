@@ -1,6 +1,6 @@
 //! `remove` (Docker's job `delete`): takes a container away.
 
-use super::stop::ends_within;
+use super::stop::{ends_within, thaw};
 use super::{Condition, Wait};
 use crate::Engine;
 use crate::container::{Container, Status};
@@ -51,6 +51,8 @@ fn end(engine: &Engine, container: &Container) -> Result<()> {
     if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
         // It may end by itself just now.
         let _ = state.signal(container.id(), Signal::KILL);
+        // The version 1 freezer holds it even then.
+        let _ = thaw(container.id());
         if !ends_within(&process, PATIENCE)? {
             let text = format!("container {} does not end: a process hangs", container.id());
             return Err(Error::other(text));

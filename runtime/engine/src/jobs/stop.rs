@@ -38,11 +38,21 @@ impl Stop {
         let waiting = wait.begin(engine)?;
         let seconds = self.seconds.or(config.stop_timeout).unwrap_or(DEFAULT_SECONDS);
         let gone = |sent| matches!(sent, Err(rustix::io::Errno::SRCH));
+        // What is frozen hears no signal.
+        let _ = thaw(container.id());
         if !gone(process.signal(polite)) && !ends_within(&process, seconds)? {
             let _ = process.signal(Signal::KILL);
         }
         // Until its end is written down, by a monitor that can.
         waiting.end_within(engine, DEFAULT_SECONDS).map(drop)
+    }
+}
+
+/// Lets a paused container go on.
+pub(super) fn thaw(id: &str) -> Result<()> {
+    match libcontainer::cgroup::is_frozen(id) {
+        true => libcontainer::cgroup::freeze(id, false),
+        false => Ok(()),
     }
 }
 

@@ -66,7 +66,7 @@ enum Next {
 }
 
 /// Method, path and handler. `*` is a name; only names of images have slashes.
-const ROUTES: [(Method, &str, Handler); 25] = [
+const ROUTES: [(Method, &str, Handler); 30] = [
     (Method::Get, "/_ping", system::ping),
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
@@ -77,6 +77,11 @@ const ROUTES: [(Method, &str, Handler); 25] = [
     (Method::Post, "/containers/*/start", containers::start),
     (Method::Post, "/containers/*/stop", containers::stop),
     (Method::Post, "/containers/*/kill", containers::kill),
+    (Method::Post, "/containers/*/pause", containers::pause),
+    (Method::Post, "/containers/*/unpause", containers::unpause),
+    (Method::Post, "/containers/*/restart", containers::restart),
+    (Method::Post, "/containers/*/rename", containers::rename),
+    (Method::Get, "/containers/*/top", containers::top),
     (Method::Post, "/containers/*/resize", containers::resize),
     (Method::Post, "/containers/*/wait", streams::wait),
     (Method::Post, "/containers/*/attach", streams::attach),
