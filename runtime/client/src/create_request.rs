@@ -81,7 +81,8 @@ fn config(matches: &Matches, around: &Around<'_>) -> Result<ContainerConfig> {
     })
 }
 
-fn environment(matches: &Matches, lookup: Lookup<'_>) -> Result<Option<Vec<String>>> {
+/// `-e` and `--env-file`.
+pub(crate) fn environment(matches: &Matches, lookup: Lookup<'_>) -> Result<Option<Vec<String>>> {
     let mut out = Vec::new();
     for path in matches.list("env-file") {
         env_file::parse(path, &env_file::read(path)?, lookup, &mut out)?;

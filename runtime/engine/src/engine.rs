@@ -2,6 +2,7 @@
 //! folders, where other commands change it too.
 
 use crate::container::{Container, Containers, Recent, State, Status};
+use crate::jobs::Execs;
 use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
 use crate::monitor::control::Control;
@@ -25,6 +26,7 @@ pub struct Engine {
     recent: Recent,
     /// The locks of the upper folders of this process's own containers.
     uppers: Mutex<Vec<(String, OwnedFd)>>,
+    execs: Execs,
 }
 
 impl Engine {
@@ -37,6 +39,7 @@ impl Engine {
             local: None,
             recent: Recent::default(),
             uppers: Mutex::new(Vec::new()),
+            execs: Execs::default(),
         }
     }
 
@@ -64,6 +67,11 @@ impl Engine {
     /// The graph driver that was asked for; empty for none.
     pub(crate) fn driver_name(&self) -> &str {
         self.driver.as_deref().unwrap_or("")
+    }
+
+    /// The exec sessions of this process.
+    pub(crate) fn execs(&self) -> &Execs {
+        &self.execs
     }
 
     pub(crate) fn containers(&self) -> Containers<'_> {

@@ -1,10 +1,12 @@
 //! From a container's record to a running process: what libcontainer shall do.
 
 use crate::Engine;
-use crate::container::{Container, Process, State, Status, write_file};
+use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
 use crate::runconfig;
 use base::{Error, OnError, Result};
+use base_http::api::container::ContainerConfig;
+use base_http::api::exec::ExecConfig;
 use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
@@ -73,6 +75,64 @@ pub(crate) fn launch(
     Ok(started)
 }
 
+/// A container's first process. Others are like it, but for what is asked for.
+pub(crate) fn program(engine: &Engine, record: &Record) -> Program {
+    let config = &record.config;
+    Program {
+        arguments: record.command.clone(),
+        environment: runconfig::environment(config),
+        folder: config.working_dir.clone(),
+        user: config.user.clone(),
+        capabilities: Capabilities::default_set(),
+        no_new_privileges: false,
+        one_id: engine.user_namespace().is_some(),
+    }
+}
+
+/// Starts one more process in a container that runs.
+pub(crate) fn exec(
+    engine: &Engine,
+    container: &Container,
+    config: &ExecConfig,
+    stdio: &Stdio,
+) -> Result<Started> {
+    let record = &container.record;
+    let mut program = program(engine, record);
+    program.arguments = config.cmd.clone().unwrap_or_default();
+    let terminal = ContainerConfig { tty: config.tty, ..record.config.clone() };
+    program.environment = runconfig::environment(&terminal);
+    for variable in config.env.iter().flatten() {
+        let name = variable.split('=').next();
+        program.environment.retain(|other| other.split('=').next() != name);
+        if variable.contains('=') {
+            program.environment.push(variable.clone());
+        }
+    }
+    if !config.user.is_empty() {
+        program.user.clone_from(&config.user);
+    }
+    if !config.working_dir.is_empty() {
+        program.folder.clone_from(&config.working_dir);
+    }
+    if config.privileged {
+        return Err(Error::unsupported("exec --privileged is not supported yet"));
+    }
+    let state = container.state();
+    let process = state.process.as_ref().and_then(Process::folder);
+    let Some(first_process) = process else {
+        return Err(crate::engine::not_running(container.id()));
+    };
+    libcontainer::exec(
+        &libcontainer::Exec {
+            id: container.id(),
+            first_process: first_process.as_fd(),
+            program: &program,
+            has_cgroup: !program.one_id,
+        },
+        stdio,
+    )
+}
+
 fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: bool) -> Result<Spec> {
     let record = &container.record;
     let (config, host) = (&record.config, &record.host_config);
@@ -103,15 +163,7 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         mount_point: engine.mount_point()?,
         read_only_root: host.readonly_rootfs,
         hostname: config.hostname.clone(),
-        program: Program {
-            arguments: record.command.clone(),
-            environment: runconfig::environment(config),
-            folder: config.working_dir.clone(),
-            user: config.user.clone(),
-            capabilities: Capabilities::default_set(),
-            no_new_privileges: false,
-            one_id: user_namespace.is_some(),
-        },
+        program: program(engine, record),
         network,
         binds,
         limits: user_namespace.is_none().then_some(limits),
@@ -158,10 +210,7 @@ fn host_file(path: &str) -> Vec<u8> {
 }
 
 /// Refuses at creation what a start could not do.
-pub(crate) fn check(
-    container: &crate::container::Record,
-    ordinary_user: bool,
-) -> Result<Vec<String>> {
+pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<String>> {
     let host = &container.host_config;
     let mut warnings = Vec::new();
     match host.network_mode.as_str() {

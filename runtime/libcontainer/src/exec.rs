@@ -3,10 +3,9 @@
 //! ```text
 //! parent                                   child, born into the container's cgroup
 //! version 1 cgroups joined
-//! users and folders resolved inside
-//! plan sent, with the namespaces       ->  joins them, clones itself into the PID namespace
-//!                                      <-  the clone's number; the first one ends
-//!                                          the clone: streams, folder, user, program
+//! namespaces sent                      ->  joins them, clones itself into the PID namespace
+//! users and folders resolved inside    <-  the clone's number; the first one ends
+//! plan sent                            ->  the clone: streams, folder, user, program
 //!                                      <-  program runs, or which step failed
 //! ```
 //!
@@ -76,18 +75,21 @@ fn act(
     if let Some(cgroup) = cgroup {
         cgroup.join(child.pid, child.born_in_cgroup)?;
     }
-    let mut plan = Plan::new();
-    plan.step(Operation::Dumpable, Tolerate::Nothing).number(0);
     let joined = namespaces(exec.first_process)?;
+    let mut entry = Plan::new();
+    entry.step(Operation::Dumpable, Tolerate::Nothing).number(0);
     for (slot, (_, flag)) in joined.iter().enumerate() {
-        plan.step(Operation::Join, Tolerate::Nothing).number(slot as u64).number(*flag);
+        entry.step(Operation::Join, Tolerate::Nothing).number(slot as u64).number(*flag);
     }
-    plan.step(Operation::Fork, Tolerate::Nothing);
-    let mut descriptors: Vec<BorrowedFd<'_>> =
-        joined.iter().map(|(file, _)| file.as_fd()).collect();
+    entry.step(Operation::Fork, Tolerate::Nothing);
+    let files: Vec<BorrowedFd<'_>> = joined.iter().map(|(file, _)| file.as_fd()).collect();
+    child.send(&entry, &files).on("talk to", "process")?;
+    // Beside its way in.
+    let mut plan = Plan::new();
+    let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
     let streams = match stdio {
         Stdio::Descriptors(streams) => {
-            let first = descriptors.len() as u64;
+            let first = files.len() as u64;
             descriptors.extend(streams.iter().map(AsFd::as_fd));
             Streams::Slots([first, first + 1, first + 2])
         }
@@ -104,18 +106,36 @@ fn act(
     let root = root_of(exec.first_process)?;
     let user = user_of(exec.program, root.as_fd())?;
     become_program(&mut plan, exec.program, &user, &streams, false)?;
+    enter(child, &entry)?;
     let mut received = Vec::new();
     child.send(&plan, &descriptors).on("talk to", "process")?;
-    loop {
-        match child.answer(&mut received).on("talk to", "process")? {
-            Answer::Forked(pid) => child.follow(pid).on("watch", "process")?,
-            Answer::Running => return Ok(received.pop()),
-            Answer::Failed { offset, errno } => return Err(step_failed(&plan, offset, errno)),
-            Answer::Waiting | Answer::Died => {
-                return Err(Error::other("exec: the process died before the command ran"));
+    match child.answer(&mut received).on("talk to", "process")? {
+        Answer::Running => Ok(received.pop()),
+        Answer::Failed { offset, errno } => Err(step_failed(&plan, offset, errno)),
+        Answer::Forked(_) | Answer::Waiting | Answer::Died => Err(died()),
+    }
+}
+
+/// Waits until the clone is in. The first process's word of it and the clone's own may come in any
+/// order.
+fn enter(child: &mut Child, plan: &Plan) -> Result<()> {
+    let (mut followed, mut waits) = (false, false);
+    while !(followed && waits) {
+        match child.answer(&mut Vec::new()).on("talk to", "process")? {
+            Answer::Forked(pid) => {
+                child.follow(pid).on("watch", "process")?;
+                followed = true;
             }
+            Answer::Waiting => waits = true,
+            Answer::Failed { offset, errno } => return Err(step_failed(plan, offset, errno)),
+            Answer::Running | Answer::Died => return Err(died()),
         }
     }
+    Ok(())
+}
+
+fn died() -> Error {
+    Error::other("exec: the process died before the command ran")
 }
 
 /// The first process's namespaces that are not ours, opened, with their flags.

@@ -6,6 +6,7 @@
 mod attach;
 mod container_flags;
 mod create;
+mod exec;
 mod images;
 mod import;
 mod info;
@@ -50,6 +51,7 @@ pub(crate) static PROGRAM: Program = Program {
             &[
                 &attach::COMMAND,
                 &create::COMMAND,
+                &exec::COMMAND,
                 &inspect::COMMAND,
                 &kill::COMMAND,
                 &logs::COMMAND,
@@ -67,9 +69,10 @@ pub(crate) static PROGRAM: Program = Program {
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 17] = [
+const VERBS: [(&str, Verb); 18] = [
     ("attach", attach::run),
     ("create", create::run),
+    ("exec", exec::run),
     ("images", images::run),
     ("import", import::run),
     ("info", info::run),

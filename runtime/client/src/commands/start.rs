@@ -61,6 +61,7 @@ fn in_foreground(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure
     let removed = found.host_config.auto_remove;
     let foreground = Foreground {
         session,
+        kind: "/containers/",
         id: &found.id,
         tty,
         proxy: !tty && matches.switch("sig-proxy", true),

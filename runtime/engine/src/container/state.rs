@@ -46,6 +46,16 @@ impl Process {
         Process { pid, start: start_time(pid).unwrap_or(0), boot: boot_id() }
     }
 
+    /// Its folder in /proc, if it still is that process and lives.
+    pub(crate) fn folder(&self) -> Option<std::os::fd::OwnedFd> {
+        use rustix::fs::{Mode, OFlags};
+        let path = format!("/proc/{}", self.pid);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = base::paths::open(Path::new(&path), flags, Mode::empty()).ok()?;
+        // Looked at after the descriptor is there: that never shows another process.
+        self.open().is_some().then_some(folder)
+    }
+
     /// A hold on it, if it still is that process and lives.
     pub(crate) fn open(&self) -> Option<base::sys::process::Process> {
         let process = base::sys::process::Process::open(Pid::from_raw(self.pid)?).ok()?;

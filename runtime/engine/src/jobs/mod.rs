@@ -4,6 +4,7 @@
 //! sees a request or a command line.
 
 mod create;
+mod exec;
 mod image;
 mod inspect;
 mod kill;
@@ -13,9 +14,10 @@ mod remove;
 mod start;
 mod stop;
 mod system;
-mod wait;
+pub(crate) mod wait;
 
 pub(crate) use create::{Create, Made};
+pub(crate) use exec::{ExecCreate, Execs};
 pub(crate) use image::{Images, Import, InspectImage, Load, Pull, RemoveImage};
 pub(crate) use inspect::Inspect;
 pub(crate) use kill::Kill;

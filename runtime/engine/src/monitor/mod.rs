@@ -15,17 +15,19 @@ pub(crate) mod control;
 mod log;
 mod poll;
 mod process;
+mod relay;
 mod streams;
 
 pub(crate) use log::{LogLine, LogReader};
 pub(crate) use poll::{Config, Monitor};
 pub use process::{monitor_main, worker_main};
 pub(crate) use process::{open_null, spawn_monitor, spawn_reaper};
+pub(crate) use relay::Relay;
 pub(crate) use streams::container_outputs;
 
-use base::Result;
 use base::sys::process::Process;
-use std::os::fd::OwnedFd;
+use base::{OnError, Result};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// A container that was just started.
 pub(crate) struct Running {
@@ -41,6 +43,13 @@ pub(crate) enum Start {
     Done(Running),
     /// A worker is at it: the descriptor tells when and how it ends.
     Worker(OwnedFd),
+}
+
+/// Sets a terminal's size.
+pub(crate) fn resize(terminal: BorrowedFd<'_>, columns: u16, rows: u16) -> Result<()> {
+    let size =
+        rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(terminal, size).on("resize", "terminal")
 }
 
 /// Heavy work, done for the monitor.

@@ -408,10 +408,10 @@ impl Monitor {
     }
 
     fn resize(&self, columns: u16, rows: u16) -> Result<()> {
-        let Some(terminal) = &self.streams.terminal else { return Ok(()) };
-        let size =
-            rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
-        rustix::termios::tcsetwinsize(terminal, size).on("resize", "terminal")
+        match &self.streams.terminal {
+            Some(terminal) => super::resize(terminal.as_fd(), columns, rows),
+            None => Ok(()),
+        }
     }
 
     fn process_ended(&mut self) {

@@ -1,6 +1,7 @@
 //! The server: one connection, one request after another, each from its route to its job.
 
 mod containers;
+mod exec;
 mod images;
 mod streams;
 mod system;
@@ -65,7 +66,7 @@ enum Next {
 }
 
 /// Method, path and handler. `*` is a name; only names of images have slashes.
-const ROUTES: [(Method, &str, Handler); 21] = [
+const ROUTES: [(Method, &str, Handler); 25] = [
     (Method::Get, "/_ping", system::ping),
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
@@ -80,6 +81,10 @@ const ROUTES: [(Method, &str, Handler); 21] = [
     (Method::Post, "/containers/*/wait", streams::wait),
     (Method::Post, "/containers/*/attach", streams::attach),
     (Method::Get, "/containers/*/logs", streams::logs),
+    (Method::Post, "/containers/*/exec", exec::create),
+    (Method::Post, "/exec/*/start", exec::start),
+    (Method::Get, "/exec/*/json", exec::inspect),
+    (Method::Post, "/exec/*/resize", exec::resize),
     (Method::Delete, "/containers/*", containers::remove),
     (Method::Get, "/images/json", images::list),
     (Method::Post, "/images/create", images::create),
