@@ -149,10 +149,10 @@ pub struct Fetched {
 /// Downloads what the jobs need, one after the other.
 pub fn fetch(cache: &Path, kernels: &[&'static Kernel]) -> Result<Fetched> {
     std::fs::create_dir_all(cache).on_path("mkdir", cache)?;
-    let mirror = Mirror::of_system()?;
+    let mirror = Mirror::of_system();
     let mut fetched = Fetched::default();
     for kernel in kernels {
-        match kernel.fetch(cache, &mirror) {
+        match mirror.as_ref().map_err(Clone::clone).and_then(|mirror| kernel.fetch(cache, mirror)) {
             Ok(unpacked) => drop(fetched.kernels.insert(kernel.name(), unpacked)),
             Err(error) => fetched.failed.push((kernel.name(), error.message().to_string())),
         }
