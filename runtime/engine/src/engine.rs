@@ -5,6 +5,7 @@ use crate::container::{Container, Containers, Recent, State, Status};
 use crate::jobs::Execs;
 use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
+use crate::monitor::Policy;
 use crate::monitor::control::Control;
 use base::digest::Digest;
 use base::files::{Lock, create_dir_all};
@@ -142,7 +143,11 @@ impl Engine {
         }
         let id = container.id();
         match self.local.as_ref().filter(|local| local.take_wish()) {
-            Some(local) if !container.record.config.tty => local.begin(id)?,
+            Some(local)
+                if !container.record.config.tty && local::policy_of(container) == Policy::No =>
+            {
+                local.begin(id)?;
+            }
             _ => monitor::spawn_monitor(self, id)?,
         }
         drop(lock);

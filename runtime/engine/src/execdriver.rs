@@ -62,7 +62,9 @@ pub(crate) fn launch(
     let root = engine.root_of(container, image)?;
     let spec = spec(engine, container, root, foreground)?;
     let started = libcontainer::start(&spec, &stdio)?;
+    let again = State::read(&container.run).filter(|state| state.restarting);
     let state = State {
+        restart_count: again.map_or(0, |state| state.restart_count),
         status: Status::Running,
         process: Some(Process::of(started.pid)),
         started: Some(base::text::time::now()),
@@ -237,6 +239,9 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     }
     for bind in host.binds.iter().flatten() {
         runconfig::parse_bind(bind)?;
+    }
+    if monitor::Policy::of(&host.restart_policy)? != monitor::Policy::No && host.auto_remove {
+        return Err(Error::bad_input("can't create 'AutoRemove' container with restart policy"));
     }
     let limits = [host.memory, host.memory_swap, host.pids_limit.unwrap_or(0)];
     if host.memory > 0 && host.memory < 512 << 10 {

@@ -51,7 +51,9 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
         session.print_line(id)?;
         return started.map(|()| 0).map_err(refused);
     }
-    let ours = session.connect.in_process() && !tty;
+    // What is started again needs a monitor that outlives us.
+    let again = matches.text("restart").is_some_and(|policy| policy != "no");
+    let ours = session.connect.in_process() && !tty && !again;
     let proxy = !tty && matches.switch("sig-proxy", true);
     let foreground = Foreground { session, kind: "/containers/", id, tty, proxy, ours };
     let condition = if matches.on("rm") { "removed" } else { "next-exit" };

@@ -37,13 +37,16 @@ pub(crate) enum Wish {
     Running,
     /// Stopped by the user.
     Stopped,
+    /// It has ended, and its policy `on-failure` has nothing more to do.
+    Ended,
 }
 
 impl Wish {
-    const ALL: [(Wish, &'static str); 3] = [
+    const ALL: [(Wish, &'static str); 4] = [
         (Wish::Created, "wish-created"),
         (Wish::Running, "wish-running"),
         (Wish::Stopped, "wish-stopped"),
+        (Wish::Ended, "wish-ended"),
     ];
 
     fn name(self) -> &'static str {

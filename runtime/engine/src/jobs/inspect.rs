@@ -46,6 +46,7 @@ impl Inspect {
             created: record.created,
             path: command.next().unwrap_or_default(),
             args: command.collect(),
+            restart_count: i64::from(state.restart_count),
             state: in_docker_terms(&state, paused),
             image: record.image,
             resolv_conf_path,
@@ -80,9 +81,10 @@ fn in_docker_terms(state: &State, paused: bool) -> ContainerState {
     let running = state.status == Status::Running;
     let pid = state.process.as_ref().filter(|_| running).map_or(0, |process| process.pid);
     ContainerState {
-        status: if paused { "paused" } else { state.status.name() }.to_string(),
+        status: super::list::word(state, paused).to_string(),
         running,
         paused,
+        restarting: state.restarting,
         oom_killed: state.out_of_memory,
         pid: i64::from(pid),
         exit_code: i64::from(state.exit_code),

@@ -16,6 +16,7 @@ mod log;
 mod poll;
 mod process;
 mod relay;
+mod restart;
 mod streams;
 
 pub(crate) use log::{LogLine, LogReader};
@@ -23,6 +24,7 @@ pub(crate) use poll::{Config, Monitor};
 pub use process::{monitor_main, worker_main};
 pub(crate) use process::{open_null, spawn_monitor, spawn_reaper};
 pub(crate) use relay::Relay;
+pub(crate) use restart::Policy;
 pub(crate) use streams::container_outputs;
 
 use base::sys::process::Process;
@@ -55,7 +57,8 @@ pub(crate) fn resize(terminal: BorrowedFd<'_>, columns: u16, rows: u16) -> Resul
 /// Heavy work, done for the monitor.
 pub(crate) trait Work {
     /// Starts the container. `stdin` is the read end of its standard input, when it has one.
-    fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start>;
+    /// `again`: its policy asks for it, not the user.
+    fn start(&mut self, stdin: Option<OwnedFd>, again: bool) -> Result<Start>;
     /// The worker has answered.
     fn started(&mut self) {}
     /// The worker failed, or was killed: what it made and could not undo is ended.
@@ -65,6 +68,12 @@ pub(crate) trait Work {
     fn leaves_nothing(&self) -> bool {
         false
     }
+    /// Whether the policy may start it again: not when the user has stopped it.
+    fn may_restart(&self) -> bool {
+        false
+    }
+    /// The policy has nothing more to do, after a reboot neither.
+    fn is_spent(&mut self) {}
     /// After the end: gives back the cgroup, and removes the container if it asked for that.
     fn release(&mut self) -> Result<()>;
 }
