@@ -89,3 +89,48 @@ fn what_is_no_policy_is_refused() {
     }
     world.finish();
 }
+
+/// A reboot, as far as one can be made here: everything that runs is killed, the run folder is a
+/// new one, and the kernel says another boot's id.
+#[test]
+fn after_a_reboot_policies_decide() {
+    let world = World::new();
+    for (name, policy) in [
+        ("always", "always"),
+        ("stopped", "unless-stopped"),
+        ("going", "unless-stopped"),
+        ("none", "no"),
+    ] {
+        let words = ["run", "-d", "--net", "none", "--name", name, "--restart", policy];
+        world.ok(&[&words[..], &["bb", "sleep", "60"]].concat());
+    }
+    world.ok(&["create", "--net", "none", "--restart", "always", "--name", "fresh", "bb", "true"]);
+    world.ok(&["stop", "-t", "0", "always", "stopped"]);
+    for name in ["going", "none"] {
+        let monitors = support::processes(&world.folder.to_string_lossy());
+        for words in monitors {
+            let pid = words.split(' ').next().expect("pid").to_string();
+            let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
+        }
+        let pid = field(&world, name, "Pid");
+        let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
+    }
+    let script = "echo 12345678-1234-1234-1234-123456789abc >$DIR/boot &&
+        mount --bind $DIR/boot /proc/sys/kernel/random/boot_id && export CORACLE_RUN=$DIR/run2 &&
+        rm -rf $DIR/run/containers &&
+        $BIN boot && echo -- && $BIN ps -a && echo -- &&
+        $BIN boot && echo -- && $BIN rm -f always stopped going none fresh >/dev/null &&
+        umount $DIR/run2/exe/*/coracle";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-ec", script]);
+    command.env("DIR", &world.folder).env("BIN", support::binary());
+    command.env("CORACLE_ROOT", world.root());
+    let done: support::Done = command.output().expect("unshare").into();
+    assert_eq!(done.code, 0, "{done:?}");
+    let parts: Vec<&str> = done.out.split("--\n").collect();
+    assert_eq!(parts[0], "always\ngoing\n", "{done:?}");
+    let rows = |word: &str| parts[1].lines().filter(|line| line.contains(word)).count();
+    assert_eq!((rows(" Up "), rows("Exited (255)"), rows("Created")), (2, 1, 2), "{done:?}");
+    assert_eq!(parts[2], "", "it was restored twice: {done:?}");
+    world.finish();
+}

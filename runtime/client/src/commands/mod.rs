@@ -4,6 +4,7 @@
 //! and in the group of `PROGRAM` under which help shows it.
 
 mod attach;
+mod boot;
 mod container_flags;
 mod create;
 mod exec;
@@ -73,13 +74,14 @@ pub(crate) static PROGRAM: Program = Program {
             ],
         ),
         ("Images", &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &rmi::COMMAND]),
-        ("System", &[&info::COMMAND, &version::COMMAND]),
+        ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 23] = [
+const VERBS: [(&str, Verb); 24] = [
     ("attach", attach::run),
+    ("boot", boot::run),
     ("create", create::run),
     ("exec", exec::run),
     ("images", images::run),

@@ -66,11 +66,13 @@ enum Next {
 }
 
 /// Method, path and handler. `*` is a name; only names of images have slashes.
-const ROUTES: [(Method, &str, Handler); 30] = [
+const ROUTES: [(Method, &str, Handler); 31] = [
     (Method::Get, "/_ping", system::ping),
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
     (Method::Get, "/info", system::info),
+    // Our own, for boot scripts.
+    (Method::Post, "/coracle/boot", system::boot),
     (Method::Post, "/containers/create", containers::create),
     (Method::Get, "/containers/json", containers::list),
     (Method::Get, "/containers/*/json", containers::inspect),
@@ -113,7 +115,7 @@ fn route(method: Method, path: &str) -> Option<(Handler, &str)> {
 
 /// Containers are asked about with their own run folder alone.
 fn allowed(request: &Request<'_>) -> Result<()> {
-    match request.head.path.starts_with("/containers/") {
+    match ["/containers/", "/coracle/"].iter().any(|path| request.head.path.starts_with(path)) {
         true => claim::check(request.engine.folders()),
         false => Ok(()),
     }
