@@ -33,8 +33,15 @@ fn a_process_like_the_first_one() {
     // into.
     let found = script("for f in 0 1 2 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$f && echo $f; done");
     assert_eq!(found.out, "0\n1\n2\n");
-    let capabilities = |pid: &str| script(&format!("grep Cap /proc/{pid}/status")).out;
+    let capabilities =
+        |pid: &str| script(&format!("grep -E 'Cap|Seccomp:|NoNewPrivs' /proc/{pid}/status")).out;
     assert_eq!(capabilities("1"), capabilities("self"));
+    assert!(capabilities("self").contains("Seccomp:\t2"), "{}", capabilities("self"));
+    let done = exec(&["--privileged", "box", "grep", "-E", "Seccomp:|CapEff", "/proc/self/status"]);
+    let (ours, theirs) = (capabilities("self"), done.out);
+    let effective =
+        |text: &str| text.lines().find(|line| line.starts_with("CapEff")).map(str::to_string);
+    assert!(theirs.contains("Seccomp:\t0") && effective(&ours) < effective(&theirs), "{theirs}");
     assert_eq!(script("pwd; echo $OWN $HOME").out, "/srv\n1 /root\n");
     let done = exec(&[
         "-u",

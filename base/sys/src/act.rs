@@ -73,6 +73,10 @@ struct Walker {
     root: RawFd,
     /// The terminal's slave.
     terminal: RawFd,
+    /// What is to be loaded right before the program.
+    filter: Option<process::Filter>,
+    /// Loading it failed: the offset of its step, in place of the program's.
+    failed_filter: Option<usize>,
 }
 
 /// What the child does from the clone on.
@@ -84,7 +88,14 @@ pub(crate) fn child(channel: RawFd) -> ! {
         unsafe { libc::dup3(channel, CHANNEL, libc::O_CLOEXEC) };
     }
     close_from(CHANNEL + 1);
-    let mut walker = Walker { slots: [-1; SLOTS], filled: 0, root: -1, terminal: -1 };
+    let mut walker = Walker {
+        slots: [-1; SLOTS],
+        filled: 0,
+        root: -1,
+        terminal: -1,
+        filter: None,
+        failed_filter: None,
+    };
     loop {
         let part = match receive_part(&mut walker) {
             Ok(part) => part,
@@ -259,7 +270,7 @@ impl Walker {
                 Ok(()) => (),
                 Err(_) if tolerate == Tolerate::Anything as u8 => (),
                 Err(Errno::NOENT | Errno::NOTDIR) if tolerate == Tolerate::Missing as u8 => (),
-                Err(errno) => return Err((offset, errno)),
+                Err(errno) => return Err((self.failed_filter.unwrap_or(offset), errno)),
             }
         }
         Ok(())
@@ -396,7 +407,15 @@ impl Walker {
                 let (effective, permitted) = (number(cursor)?, number(cursor)?);
                 process::set_capabilities(effective, permitted, number(cursor)?)?;
             }
+            Operation::KeepCapabilities => process::prctl(libc::PR_SET_KEEPCAPS, 1)?,
             Operation::NoNewPrivileges => process::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?,
+            Operation::Filter => {
+                // The step begins two bytes before its operands.
+                let offset = cursor.position - 2;
+                let (flags, capabilities) = (number(cursor)?, number(cursor)?);
+                let program = cursor.blob().ok_or(Errno::INVAL)?;
+                self.filter = Some(process::Filter { offset, flags, capabilities, program });
+            }
             Operation::ParentDeathSignal => {
                 process::prctl(libc::PR_SET_PDEATHSIG, number(cursor)? as libc::c_ulong)?;
                 // The parent may have died while the signal was cleared.
@@ -411,7 +430,10 @@ impl Walker {
                 check_int(unsafe { libc::chdir(path.as_ptr()) })?;
             }
             Operation::CheckFolder => process::check_folder()?,
-            Operation::Execute => return process::execute(cursor),
+            Operation::Execute => {
+                let (filter, failed) = (self.filter.take(), &mut self.failed_filter);
+                return process::execute(cursor, filter, failed);
+            }
         }
         Ok(())
     }

@@ -36,6 +36,8 @@ const BPF_PROG_ATTACH: libc::c_int = 8;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 
+/// Attach so that a program of a child cgroup takes the place of this one.
+pub const BPF_F_ALLOW_OVERRIDE: u32 = 1;
 /// Attach so that a child cgroup may have a program of its own; all of them must agree.
 pub const BPF_F_ALLOW_MULTI: u32 = 2;
 
@@ -127,8 +129,22 @@ struct QueryAttributes {
     revision: u64,
 }
 
-/// How many device programs are attached to this cgroup itself.
-pub fn attached_device_programs(cgroup: BorrowedFd<'_>) -> Result<u32, Errno> {
+/// Takes the device program off a cgroup.
+pub fn detach_device_program(cgroup: BorrowedFd<'_>) -> Result<(), Errno> {
+    const BPF_PROG_DETACH: libc::c_int = 9;
+    let attributes = AttachAttributes {
+        target_fd: cgroup.as_raw_fd() as u32,
+        attach_bpf_fd: 0,
+        attach_type: BPF_CGROUP_DEVICE,
+        attach_flags: 0,
+    };
+    // SAFETY: the kernel only reads `attributes`, whose size is given.
+    unsafe { raw!(libc::SYS_bpf, BPF_PROG_DETACH, &raw const attributes, size_of_val(&attributes)) }
+        .map(drop)
+}
+
+/// How many device programs are attached to this cgroup itself, and with which flags.
+pub fn attached_device_programs(cgroup: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
     let mut attributes = QueryAttributes {
         target_fd: cgroup.as_raw_fd() as u32,
         attach_type: BPF_CGROUP_DEVICE,
@@ -138,5 +154,5 @@ pub fn attached_device_programs(cgroup: BorrowedFd<'_>) -> Result<u32, Errno> {
     unsafe {
         raw!(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attributes, size_of::<QueryAttributes>())
     }?;
-    Ok(attributes.prog_cnt)
+    Ok((attributes.prog_cnt, attributes.attach_flags))
 }

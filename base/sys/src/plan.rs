@@ -80,8 +80,13 @@ pub enum Operation {
     Uid,
     /// `effective, permitted, inheritable`
     Capabilities,
+    /// The next change of user keeps the permitted capabilities.
+    KeepCapabilities,
     /// No new privileges by exec.
     NoNewPrivileges,
+    /// `flags, capabilities, program`: a seccomp filter, loaded right before execve(2), and then only
+    /// these capabilities.
+    Filter,
     /// `signal`: sent when the parent thread ends; 0 for none.
     ParentDeathSignal,
     /// `folder`
@@ -95,7 +100,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 39] = [
+    const ALL: [Operation; 41] = [
         Operation::Unshare,
         Operation::Join,
         Operation::Fork,
@@ -129,7 +134,9 @@ impl Operation {
         Operation::Gid,
         Operation::Uid,
         Operation::Capabilities,
+        Operation::KeepCapabilities,
         Operation::NoNewPrivileges,
+        Operation::Filter,
         Operation::ParentDeathSignal,
         Operation::ChangeFolder,
         Operation::CheckFolder,
@@ -208,6 +215,13 @@ impl Plan {
         self.bytes.extend_from_slice(&(text.len() as u32).to_ne_bytes());
         self.bytes.extend_from_slice(text);
         self.bytes.push(0);
+        self
+    }
+
+    /// An operand of any bytes.
+    pub fn blob(&mut self, bytes: &[u8]) -> &mut Plan {
+        self.bytes.extend_from_slice(&(bytes.len() as u32).to_ne_bytes());
+        self.bytes.extend_from_slice(bytes);
         self
     }
 
@@ -308,7 +322,9 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
         Operation::TakeTerminal => ("take", "controlling terminal".into()),
         Operation::NewSession => ("setsid", nothing),
         Operation::ResourceLimit | Operation::LowerLimit => {
-            ("setrlimit", format!("resource {}", cursor.number()?))
+            let number = cursor.number()?;
+            let known = crate::process::RESOURCES.iter().find(|known| u64::from(known.1) == number);
+            ("setrlimit", known.map_or("resource", |known| known.0).to_string())
         }
         Operation::ResetInherited => ("reset", "inherited state".into()),
         Operation::BoundingSet => ("drop", "capabilities from the bounding set".into()),
@@ -316,7 +332,9 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
         Operation::Gid => ("setgid", cursor.number()?.to_string()),
         Operation::Uid => ("setuid", cursor.number()?.to_string()),
         Operation::Capabilities => ("capset", nothing),
+        Operation::KeepCapabilities => ("prctl", "keepcaps".into()),
         Operation::NoNewPrivileges => ("prctl", "no_new_privs".into()),
+        Operation::Filter => ("load", "seccomp filter".into()),
         Operation::ParentDeathSignal => ("prctl", "pdeathsig".into()),
         Operation::ChangeFolder => ("chdir to cwd", printable(cursor.text()?.to_bytes())),
         Operation::CheckFolder => ("check", "working directory: outside of the root".into()),
@@ -379,6 +397,11 @@ impl<'a> Cursor<'a> {
 
     pub(crate) fn number(&mut self) -> Option<u64> {
         Some(u64::from_ne_bytes(self.take(8)?.try_into().ok()?))
+    }
+
+    pub(crate) fn blob(&mut self) -> Option<&'a [u8]> {
+        let length = u32::from_ne_bytes(self.take(4)?.try_into().ok()?) as usize;
+        self.take(length)
     }
 
     /// A text with its NUL, ready for the kernel.

@@ -44,6 +44,47 @@ pub fn install(filter: &[Instruction]) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
 }
 
+/// Whether this kernel has filters (CONFIG_SECCOMP_FILTER).
+pub fn is_supported() -> bool {
+    // SAFETY: without a program the kernel changes nothing: it fails for the pointer when it has
+    // filters, and for the mode when it has none.
+    let result = unsafe {
+        raw!(libc::SYS_prctl, libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, 0_usize, 0, 0)
+    };
+    result == Err(Errno::FAULT)
+}
+
+/// The bytes of a program, as [`load`] takes them.
+pub fn bytes(filter: &[Instruction]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size_of_val(filter));
+    for Instruction { code, jump_true, jump_false, constant } in filter {
+        bytes.extend_from_slice(&code.to_ne_bytes());
+        bytes.extend_from_slice(&[*jump_true, *jump_false]);
+        bytes.extend_from_slice(&constant.to_ne_bytes());
+    }
+    bytes
+}
+
+/// Filters this process and everything that it becomes or starts, for ever. Allocates nothing.
+pub(crate) fn load(program: &[u8], flags: u64) -> Result<(), Errno> {
+    let program = Program {
+        length: (program.len() / size_of::<Instruction>()) as u16,
+        // Only the kernel reads it, and copies it whatever its alignment.
+        instructions: program.as_ptr().cast(),
+    };
+    let program = &raw const program;
+    // SAFETY: the kernel copies the program, whose length is given, before the call returns.
+    let with = |flags: u64| unsafe {
+        raw!(libc::SYS_seccomp, SET_MODE_FILTER, flags as libc::c_uint, program)
+    };
+    match with(flags) {
+        // Flags that this kernel does not know ask for less than a filter does: they may miss.
+        Err(Errno::INVAL) if flags != 0 => with(0),
+        result => result,
+    }
+    .map(drop)
+}
+
 /// A call that waits for an answer (`struct seccomp_notif`).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]

@@ -9,7 +9,7 @@ use base::flags::Matches;
 use base::json::Empty;
 use base::map::Map;
 use base::{Error, Result, text::size};
-use base_http::api::host_config::{LogConfig, RestartPolicy};
+use base_http::api::host_config::{DeviceMapping, LogConfig, RestartPolicy, Ulimit};
 use base_http::api::{ContainerConfig, CreateRequest, HostConfig};
 
 /// What the command knows beside its flags.
@@ -165,9 +165,92 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
     host.readonly_rootfs = matches.on("read-only");
     host.memory = bytes("memory")?;
     host.pids_limit = matches.number("pids-limit");
+    host.privileged = matches.on("privileged");
+    host.cap_add = list(matches, "cap-add");
+    host.cap_drop = list(matches, "cap-drop");
+    security(matches, host)?;
+    host.group_add = list(matches, "group-add");
+    host.device_cgroup_rules = list(matches, "device-cgroup-rule");
+    host.devices = matches.list("device").map(device).collect::<Result<_>>()?;
+    host.ulimits = matches.list("ulimit").map(ulimit).collect::<Result<_>>()?;
+    host.oom_score_adj = matches.number("oom-score-adj").unwrap_or(0);
+    host.shm_size = bytes("shm-size")?;
+    for text in matches.list("tmpfs") {
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        host.tmpfs.insert(target.to_string(), options.to_string());
+    }
     if let Some((height, width)) = around.console.filter(|_| matches.on("tty")) {
         host.console_size = vec![height.into(), width.into()];
     }
+    Ok(())
+}
+
+/// All values of a flag, if it was given.
+fn list(matches: &Matches, name: &str) -> Option<Vec<String>> {
+    let values: Vec<String> = matches.list(name).map(String::from).collect();
+    (!values.is_empty()).then_some(values)
+}
+
+/// `HOST[:INSIDE[:PERMISSIONS]]`; a last part of r, w and m alone is the permissions.
+fn device(text: &str) -> Result<DeviceMapping> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let is_mode =
+        |part: &str| !part.is_empty() && part.bytes().all(|letter| b"rwm".contains(&letter));
+    let (on_host, inside, permissions) = match parts[..] {
+        [host] => (host, host, "rwm"),
+        [host, mode] if is_mode(mode) => (host, host, mode),
+        [host, inside] => (host, inside, "rwm"),
+        [host, inside, mode] => (host, inside, mode),
+        _ => ("", "", ""),
+    };
+    if on_host.is_empty() {
+        return Err(Error::bad_input(["invalid device specification: ", text].concat()));
+    }
+    let [on_host, inside, permissions] = [on_host, inside, permissions].map(String::from);
+    Ok(DeviceMapping { on_host, inside, permissions })
+}
+
+/// `NAME=SOFT[:HARD]`.
+fn ulimit(text: &str) -> Result<Ulimit> {
+    let wrong = || Error::bad_input(["invalid ulimit argument: ", text].concat());
+    let (name, values) = text.split_once('=').ok_or_else(wrong)?;
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    let number = |text: &str| match text {
+        "unlimited" => Ok(-1),
+        text => text.parse().map_err(|_| wrong()),
+    };
+    Ok(Ulimit { name: name.to_string(), soft: number(soft)?, hard: number(hard)? })
+}
+
+/// A profile's file is sent as its text; `systempaths` is a word of the client's alone.
+fn security(matches: &Matches, host: &mut HostConfig) -> Result<()> {
+    let mut options = Vec::new();
+    for option in matches.list("security-opt") {
+        let Some((name, value)) = option.split_once('=').or_else(|| option.split_once(':')) else {
+            if option == "no-new-privileges" {
+                options.push(option.to_string());
+                continue;
+            }
+            return Err(Error::bad_input(["invalid --security-opt: \"", option, "\""].concat()));
+        };
+        match (name, value) {
+            ("systempaths", "unconfined") => {
+                host.masked_paths = Some(Vec::new());
+                host.readonly_paths = Some(Vec::new());
+            }
+            ("seccomp", file) if file != "unconfined" && file != "builtin" => {
+                let bytes = base::files::read_capped(std::path::Path::new(file), 1 << 20);
+                let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                let text = text.map_err(|error| {
+                    let why = ["opening seccomp profile (", file, ") failed: ", error.message()];
+                    Error::bad_input(why.concat())
+                })?;
+                options.push(["seccomp=", text.trim()].concat());
+            }
+            _ => options.push(option.to_string()),
+        }
+    }
+    host.security_opt = (!options.is_empty()).then_some(options);
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use crate::Engine;
 use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
-use crate::runconfig;
+use crate::security::{self, Security};
+use crate::{given, runconfig};
 use base::{Error, OnError, Result};
 use base_http::api::container::ContainerConfig;
 use base_http::api::exec::ExecConfig;
@@ -11,6 +12,7 @@ use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{Join, Limits};
+use libcontainer::seccomp::Seccomp;
 use libcontainer::{Bind, Network, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -78,17 +80,21 @@ pub(crate) fn launch(
 }
 
 /// A container's first process. Others are like it, but for what is asked for.
-pub(crate) fn program(engine: &Engine, record: &Record) -> Program {
-    let config = &record.config;
-    Program {
+fn program(engine: &Engine, record: &Record, security: Security) -> Result<Program> {
+    let (config, host) = (&record.config, &record.host_config);
+    Ok(Program {
         arguments: record.command.clone(),
         environment: runconfig::environment(config),
         folder: config.working_dir.clone(),
         user: config.user.clone(),
-        capabilities: Capabilities::default_set(),
-        no_new_privileges: false,
+        capabilities: security.capabilities,
+        no_new_privileges: security.no_new_privileges,
+        seccomp: security.seccomp,
+        groups: host.group_add.clone().unwrap_or_default(),
+        limits: given::limits(host)?,
+        oom_score: given::oom_score(host)?,
         one_id: engine.user_namespace().is_some(),
-    }
+    })
 }
 
 /// Starts one more process in a container that runs.
@@ -99,7 +105,13 @@ pub(crate) fn exec(
     stdio: &Stdio,
 ) -> Result<Started> {
     let record = &container.record;
-    let mut program = program(engine, record);
+    let mut security = security::of(&record.host_config)?;
+    if config.privileged {
+        // As docker: capabilities, not devices; and the filter would forbid what they allow.
+        security.capabilities = Capabilities::all();
+        security.seccomp = Seccomp::Unconfined;
+    }
+    let mut program = program(engine, record, security)?;
     program.arguments = config.cmd.clone().unwrap_or_default();
     let terminal = ContainerConfig { tty: config.tty, ..record.config.clone() };
     program.environment = runconfig::environment(&terminal);
@@ -115,9 +127,6 @@ pub(crate) fn exec(
     }
     if !config.working_dir.is_empty() {
         program.folder.clone_from(&config.working_dir);
-    }
-    if config.privileged {
-        return Err(Error::unsupported("exec --privileged is not supported yet"));
     }
     let state = container.state();
     let process = state.process.as_ref().and_then(Process::folder);
@@ -138,6 +147,8 @@ pub(crate) fn exec(
 fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: bool) -> Result<Spec> {
     let record = &container.record;
     let (config, host) = (&record.config, &record.host_config);
+    let security = security::of(host)?;
+    let devices = given::devices(host)?;
     let network = match host.network_mode.as_str() {
         "host" => Network::Host,
         _ => Network::None,
@@ -164,10 +175,16 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         root: root_source(root),
         mount_point: engine.mount_point()?,
         read_only_root: host.readonly_rootfs,
+        privileged: host.privileged,
+        system_paths: security.system_paths,
         hostname: config.hostname.clone(),
-        program: program(engine, record),
+        program: program(engine, record, security)?,
         network,
         binds,
+        tmpfs: given::tmpfs(host)?,
+        shm_size: given::shm_size(host)?,
+        devices: devices.nodes,
+        device_rules: devices.rules,
         limits: user_namespace.is_none().then_some(limits),
         user_namespace,
         dies_with_parent: foreground,
@@ -226,8 +243,14 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
             return Err(Error::not_found(format!("network {other} not found")));
         }
     }
-    if host.privileged || host.cap_add.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(Error::unsupported("--privileged and --cap-add are not supported yet"));
+    security::of(host)?;
+    given::devices(host)?;
+    given::limits(host)?;
+    given::tmpfs(host)?;
+    given::shm_size(host)?;
+    given::oom_score(host)?;
+    if ordinary_user && (host.privileged || !host.devices.is_empty()) {
+        return Err(Error::unsupported("devices need root: an ordinary user has none to give"));
     }
     match host.log_config.kind.as_str() {
         "" | "local" | "none" => (),

@@ -12,11 +12,13 @@ mod claim;
 mod container;
 mod engine;
 mod execdriver;
+mod given;
 mod in_place;
 mod jobs;
 mod local;
 mod monitor;
 mod runconfig;
+mod security;
 mod server;
 
 pub use claim::check as check_run_folder;

@@ -13,6 +13,7 @@ mod version2;
 
 pub use freezer::{freeze, is_frozen};
 
+use crate::devices::Rule;
 use base::{Error, Kind, OnError, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
@@ -109,7 +110,8 @@ pub struct Cgroup {
 
 impl Cgroup {
     /// Makes the cgroups and sets the limits. What was made is removed again on failure.
-    pub fn create(id: &str, limits: &Limits) -> Result<Cgroup> {
+    /// `rules`: what devices may be used, in place of the default ones.
+    pub fn create(id: &str, limits: &Limits, rules: Option<&[Rule]>) -> Result<Cgroup> {
         let layout = Layout::find();
         let mut cgroup =
             Cgroup { layout, id: id.to_string(), unified: None, hierarchies: Vec::new() };
@@ -127,7 +129,7 @@ impl Cgroup {
                 "no cgroups: mount cgroup2 on /sys/fs/cgroup (kernel option CONFIG_CGROUPS)",
             )),
         };
-        match result {
+        match result.and_then(|()| cgroup.own_devices(rules)) {
             Ok(()) => Ok(cgroup),
             Err(error) => {
                 // The first error is the one to tell.
@@ -149,6 +151,17 @@ impl Cgroup {
         }
         let unified = unified.map(|folder| open_folder(&folder.to_string_lossy())).transpose()?;
         Ok(Cgroup { layout, id: id.to_string(), unified, hierarchies })
+    }
+
+    fn own_devices(&self, rules: Option<&[Rule]>) -> Result<()> {
+        match (rules, &self.unified) {
+            (None, _) => Ok(()),
+            (Some(rules), Some(folder)) => filter::attach_own(folder.as_fd(), rules),
+            (Some(_), None) => Err(Error::unsupported(
+                "devices of a container's own need the version 2 cgroup tree (alone or as \
+                 /sys/fs/cgroup/unified)",
+            )),
+        }
     }
 
     fn create_unified(&mut self, limits: Option<&Limits>) -> Result<()> {

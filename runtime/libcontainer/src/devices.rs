@@ -1,11 +1,15 @@
 //! /dev of a container: a tmpfs with a few nodes, and the rules that say which devices exist.
 
+use crate::prepare::clean;
 use base::paths::set_option;
 use base::sys::bpf::Instruction;
-use base::{OnError, Result};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, chmodat, makedev, mkdirat, mknodat, symlinkat};
+use base::{Error, OnError, Result};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, Uid, chmodat, chownat, makedev, mkdirat, mknodat, symlinkat,
+};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// The character devices that every container has: name, major, minor.
 pub(crate) const NODES: [(&str, u32, u32); 6] = [
@@ -31,7 +35,7 @@ pub(crate) const FOLDERS: [&str; 3] = ["pts", "shm", "mqueue"];
 pub(crate) const TMPFS: &str = "mode=755,size=65536k";
 
 /// The tmpfs with everything in it, attached nowhere.
-pub(crate) fn detached(console: bool) -> Result<OwnedFd> {
+pub(crate) fn detached(console: bool, devices: &[Device]) -> Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).on("fsopen", "tmpfs")?;
     set_option(context.as_fd(), "mode", b"755").on("fsconfig mode", "tmpfs")?;
     set_option(context.as_fd(), "size", b"65536k").on("fsconfig size", "tmpfs")?;
@@ -58,6 +62,7 @@ pub(crate) fn detached(console: bool) -> Result<OwnedFd> {
         mknodat(&mount, "console", FileType::RegularFile, Mode::from_raw_mode(0o600), 0)
             .on("create", "/dev/console")?;
     }
+    add(mount.as_fd(), devices)?;
     Ok(mount)
 }
 
@@ -69,25 +74,119 @@ pub(crate) fn host_null_is_null() -> bool {
     })
 }
 
-/// A rule: a type of device, a major and a minor number (`None`: any), and what may be done.
-pub(crate) struct Rule {
-    pub(crate) kind: Kind,
-    pub(crate) major: Option<u32>,
-    pub(crate) minor: Option<u32>,
-    pub(crate) access: u32,
+/// A device of the host that the container gets.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Where it is inside, beneath the root.
+    pub path: String,
+    /// Block or character device.
+    pub kind: Kind,
+    /// Its numbers.
+    pub major: u32,
+    /// The second.
+    pub minor: u32,
+    /// Permissions of the node.
+    pub mode: u32,
+    /// Its owner,
+    pub uid: u32,
+    /// and group.
+    pub gid: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+impl Device {
+    /// The device at this path of the host, to be seen at `inside`; nothing if it is no device.
+    pub fn of_host(path: &Path, inside: String) -> Option<Device> {
+        let stat = rustix::fs::stat(path).ok()?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::CharacterDevice => Kind::Character,
+            FileType::BlockDevice => Kind::Block,
+            _ => return None,
+        };
+        Some(Device {
+            path: inside,
+            kind,
+            major: rustix::fs::major(stat.st_rdev),
+            minor: rustix::fs::minor(stat.st_rdev),
+            mode: stat.st_mode as u32 & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        })
+    }
+
+    fn make(&self, folder: BorrowedFd<'_>, name: &str) -> rustix::io::Result<()> {
+        let kind = match self.kind {
+            Kind::Block => FileType::BlockDevice,
+            Kind::Character => FileType::CharacterDevice,
+        };
+        let mode = Mode::from_raw_mode(self.mode);
+        match mknodat(folder, name, kind, mode, makedev(self.major, self.minor)) {
+            // One that every container has.
+            Err(rustix::io::Errno::EXIST) => return Ok(()),
+            result => result?,
+        }
+        chmodat(folder, name, mode, AtFlags::empty())?;
+        let owner = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        chownat(folder, name, Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW)
+    }
+}
+
+/// Makes the nodes below /dev, which is `dev`.
+fn add(dev: BorrowedFd<'_>, devices: &[Device]) -> Result<()> {
+    for device in devices {
+        let path = clean(&device.path);
+        let Some(name) = path.strip_prefix("dev/") else {
+            return Err(Error::unsupported(format!("--device: /{path} is not below /dev")));
+        };
+        // Nothing is in this tmpfs but what was made here.
+        for (end, _) in name.match_indices('/') {
+            match mkdirat(dev, &name[..end], Mode::from_raw_mode(0o755)) {
+                Err(rustix::io::Errno::EXIST) => (),
+                result => result.on("mkdir", format_args!("/dev/{}", &name[..end]))?,
+            }
+        }
+        device.make(dev, name).on("mknod", format_args!("/{path}"))?;
+    }
+    Ok(())
+}
+
+/// A rule: a type of device, a major and a minor number (`None`: any), and what may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Block or character devices.
+    pub kind: Kind,
+    /// Their first number,
+    pub major: Option<u32>,
+    /// and their second.
+    pub minor: Option<u32>,
+    /// Of [`MAKE`], [`READ`] and [`WRITE`].
+    pub access: u32,
+}
+
+/// The two kinds of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Disks.
     Block = 1,
+    /// All others.
     Character = 2,
 }
 
-/// The bits of `enum` BPF_DEVCG_ACC_*.
-pub(crate) const MAKE: u32 = 1;
-pub(crate) const READ: u32 = 2;
-pub(crate) const WRITE: u32 = 4;
+/// A node may be made (the bits are those of `enum` BPF_DEVCG_ACC_*),
+pub const MAKE: u32 = 1;
+/// read,
+pub const READ: u32 = 2;
+/// written.
+pub const WRITE: u32 = 4;
 const ALL: u32 = MAKE | READ | WRITE;
+
+/// Every device.
+pub const EVERYTHING: [Rule; 2] =
+    [rule(Kind::Character, None, None, ALL), rule(Kind::Block, None, None, ALL)];
+
+/// The default rules and these.
+pub fn with_defaults(rules: &[Rule]) -> Vec<Rule> {
+    DEFAULT_RULES.iter().chain(rules).copied().collect()
+}
 
 const fn rule(kind: Kind, major: Option<u32>, minor: Option<u32>, access: u32) -> Rule {
     Rule { kind, major, minor, access }

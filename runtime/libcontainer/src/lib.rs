@@ -12,17 +12,20 @@
 
 pub mod capabilities;
 pub mod cgroup;
-mod devices;
+pub mod devices;
 mod exec;
 mod mounts;
 mod plan;
 mod prepare;
 mod root;
+pub mod seccomp;
 pub mod self_exe;
 mod spec;
 mod start;
 pub mod users;
 
 pub use exec::{Exec, exec};
-pub use spec::{Bind, Network, Program, RootSource, Spec, Stdio, UserNamespace};
+pub use spec::{
+    Bind, Network, Program, ResourceLimit, RootSource, Spec, Stdio, Tmpfs, UserNamespace,
+};
 pub use start::{Started, start};

@@ -40,8 +40,15 @@ pub(crate) fn proc(plan: &mut Plan) {
 }
 
 /// sysfs, and the container's own cgroup where version 2 is there to show it.
-pub(crate) fn sys(plan: &mut Plan, host_network_in_user_namespace: bool, cgroup2: bool) {
-    let flags = NOSUID | NODEV | NOEXEC | READ_ONLY;
+/// Both can be written only by the privileged (CVE-2022-0492).
+pub(crate) fn sys(
+    plan: &mut Plan,
+    host_network_in_user_namespace: bool,
+    cgroup2: bool,
+    privileged: bool,
+) {
+    let protection = if privileged { MountFlags::empty() } else { READ_ONLY };
+    let flags = NOSUID | NODEV | NOEXEC | protection;
     let options = target::FOLDER | target::NO_LINKS;
     if host_network_in_user_namespace {
         // sysfs belongs to the network namespace, which is not ours: the host's is shown.
@@ -56,7 +63,7 @@ pub(crate) fn sys(plan: &mut Plan, host_network_in_user_namespace: bool, cgroup2
 }
 
 /// What lies below /dev. `terminal_group`: the group that terminals belong to, where it exists.
-pub(crate) fn below_dev(plan: &mut Plan, terminal_group: bool) {
+pub(crate) fn below_dev(plan: &mut Plan, terminal_group: bool, shm_size: u64) {
     let options = if terminal_group {
         "newinstance,ptmxmode=0666,mode=0620,gid=5"
     } else {
@@ -64,7 +71,8 @@ pub(crate) fn below_dev(plan: &mut Plan, terminal_group: bool) {
     };
     plan.mount(Tolerate::Nothing, "devpts", "dev/pts", "devpts", bits(NOSUID | NOEXEC), options);
     let flags = bits(NOSUID | NODEV | NOEXEC);
-    plan.mount(Tolerate::Nothing, "shm", "dev/shm", "tmpfs", flags, "mode=1777,size=65536k");
+    let shm = format!("mode=1777,size={shm_size}");
+    plan.mount(Tolerate::Nothing, "shm", "dev/shm", "tmpfs", flags, &shm);
     // A kernel without CONFIG_POSIX_MQUEUE has none.
     plan.mount(Tolerate::Anything, "mqueue", "dev/mqueue", "mqueue", flags, "");
 }

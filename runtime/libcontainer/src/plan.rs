@@ -1,7 +1,9 @@
 //! Writes the plan's parts: what the child does at once, and what it does when the root is there.
 
+use crate::capabilities::bit;
 use crate::mounts::{self, bits};
 use crate::prepare::{clean, ensure_file, ensure_folder, read};
+use crate::seccomp;
 use crate::spec::{Network, Program, Spec, Stdio};
 use crate::users::{self, User};
 use base::sys::clone::namespace;
@@ -74,9 +76,10 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         }
         None => mounts::dev_from_host(&mut plan, terminal),
     }
-    mounts::below_dev(&mut plan, spec.user_namespace.is_none());
+    mounts::below_dev(&mut plan, spec.user_namespace.is_none(), spec.shm_size);
     let foreign_sysfs = spec.user_namespace.is_some() && spec.network == Network::Host;
-    mounts::sys(&mut plan, foreign_sysfs, root.cgroup2);
+    mounts::sys(&mut plan, foreign_sysfs, root.cgroup2, spec.privileged);
+    tmpfs(&mut plan, spec, root)?;
     binds(&mut plan, spec, root)?;
     if let Stdio::Terminal(columns, rows) = stdio {
         plan.step(Operation::OpenTerminal, Tolerate::Nothing);
@@ -87,7 +90,9 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         }
         plan.step(Operation::BindTerminal, Tolerate::Nothing).text(b"dev/console");
     }
-    mounts::protect(&mut plan);
+    if !spec.privileged && !spec.system_paths {
+        mounts::protect(&mut plan);
+    }
     plan.step(Operation::PivotRoot, Tolerate::Nothing);
     if spec.read_only_root {
         let flags = mounts::REMOUNT | bits(MountFlags::BIND | MountFlags::RDONLY);
@@ -106,7 +111,13 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
 /// The user that a program runs as, by the files inside.
 pub(crate) fn user_of(program: &Program, root: BorrowedFd<'_>) -> Result<User> {
     let (passwd, group) = (read(root, "etc/passwd")?, read(root, "etc/group")?);
-    let user = users::resolve(&program.user, &passwd, &group)?;
+    let mut user = users::resolve(&program.user, &passwd, &group)?;
+    for name in &program.groups {
+        let number = users::group(name, &group)?;
+        if !user.groups.contains(&number) {
+            user.groups.push(number);
+        }
+    }
     if program.one_id && (user.uid != 0 || user.gid != 0) {
         return Err(Error::unsupported(format!(
             "user {:?}: an ordinary user's container has one id, root",
@@ -134,6 +145,17 @@ pub(crate) fn become_program(
 ) -> Result<()> {
     plan.step(Operation::NewSession, Tolerate::Nothing);
     plan.step(Operation::ResetInherited, Tolerate::Nothing);
+    if let Some(score) = program.oom_score {
+        plan.step(Operation::WriteFile, Tolerate::Nothing)
+            .text(b"/proc/self/oom_score_adj")
+            .text(score.to_string().as_bytes());
+    }
+    for limit in &program.limits {
+        plan.step(Operation::ResourceLimit, Tolerate::Nothing)
+            .number(u64::from(limit.resource))
+            .number(limit.soft)
+            .number(limit.hard);
+    }
     match streams {
         Streams::Terminal => {
             plan.step(Operation::TakeTerminal, Tolerate::Nothing).number(u64::from(user.uid));
@@ -148,13 +170,34 @@ pub(crate) fn become_program(
     let folder = format!("/{}", clean(&program.folder));
     plan.step(Operation::ChangeFolder, Tolerate::Nothing).text(folder.as_bytes());
     plan.step(Operation::CheckFolder, Tolerate::Nothing);
-    become_user(plan, program, user);
+    let filter = seccomp::filter(&program.seccomp, program.capabilities)?;
+    let given = become_user(plan, program, user, filter.is_some());
     if program.no_new_privileges {
         plan.step(Operation::NoNewPrivileges, Tolerate::Nothing);
+    }
+    if let Some(filter) = filter {
+        plan.step(Operation::Filter, Tolerate::Nothing)
+            .number(filter.flags)
+            .number(given)
+            .blob(&base::sys::seccomp::bytes(&filter.instructions));
     }
     let signal = if dies_with_parent { rustix::process::Signal::KILL.as_raw() } else { 0 };
     plan.step(Operation::ParentDeathSignal, Tolerate::Nothing).number(signal as u64);
     execute(plan, program, user)
+}
+
+fn tmpfs(plan: &mut Plan, spec: &Spec, root: &Root<'_>) -> Result<()> {
+    for tmpfs in &spec.tmpfs {
+        let place = clean(&tmpfs.target);
+        if ["", "proc", "sys", "dev"].contains(&place.as_str()) {
+            let what = format!("invalid mount: destination can't be '/{place}'");
+            return Err(Error::bad_input(what));
+        }
+        ensure_folder(root.folder.as_fd(), &place)?;
+        let (flags, options) = (tmpfs.flags, tmpfs.options.as_str());
+        plan.mount_in(b"tmpfs", place.as_bytes(), "tmpfs", flags, options, target::FOLDER);
+    }
+    Ok(())
 }
 
 /// Host files and folders. The places for them are made inside the root; those that lie in another
@@ -194,7 +237,10 @@ fn binds(plan: &mut Plan, spec: &Spec, root: &Root<'_>) -> Result<()> {
     Ok(())
 }
 
-fn become_user(plan: &mut Plan, program: &Program, user: &User) {
+/// Gives the capabilities that the program has at its beginning.
+fn become_user(plan: &mut Plan, program: &Program, user: &User, filter: bool) -> u64 {
+    // Without no_new_privs only CAP_SYS_ADMIN may load a filter: it stays until then.
+    let administrator = filter && !program.no_new_privileges;
     let wanted = program.capabilities.0;
     plan.step(Operation::BoundingSet, Tolerate::Nothing).number(wanted);
     if !program.one_id {
@@ -204,13 +250,18 @@ fn become_user(plan: &mut Plan, program: &Program, user: &User) {
             groups.number(u64::from(*group));
         }
         plan.step(Operation::Gid, Tolerate::Nothing).number(u64::from(user.gid));
+        if administrator {
+            plan.step(Operation::KeepCapabilities, Tolerate::Nothing);
+        }
         plan.step(Operation::Uid, Tolerate::Nothing).number(u64::from(user.uid));
     }
     // Never more than we have ourselves (a root without CAP_SYS_RESOURCE); nothing inheritable
     // (CVE-2022-29162); an ordinary user has none.
     let own = if program.one_id { u64::MAX } else { own_capabilities() };
     let given = if user.uid == 0 { wanted & own } else { 0 };
-    plan.step(Operation::Capabilities, Tolerate::Nothing).number(given).number(given).number(0);
+    let for_now = if administrator { given | bit("SYS_ADMIN") } else { given };
+    plan.step(Operation::Capabilities, Tolerate::Nothing).number(for_now).number(for_now).number(0);
+    given
 }
 
 fn own_capabilities() -> u64 {

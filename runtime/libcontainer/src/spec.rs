@@ -2,6 +2,8 @@
 
 use crate::capabilities::Capabilities;
 use crate::cgroup::Limits;
+use crate::devices::{Device, Rule};
+use crate::seccomp::Seccomp;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -76,8 +78,38 @@ pub struct Program {
     pub capabilities: Capabilities,
     /// No new privileges by exec.
     pub no_new_privileges: bool,
+    /// Groups beside those of its user: names or numbers.
+    pub groups: Vec<String>,
+    /// Limits of its own, set before its first instruction.
+    pub limits: Vec<ResourceLimit>,
+    /// The out-of-memory killer's liking for it, from -1000 to 1000.
+    pub oom_score: Option<i32>,
+    /// Which system calls it may make.
+    pub seccomp: Seccomp,
     /// The container's user namespace has one id, root: an ordinary user's container.
     pub one_id: bool,
+}
+
+/// A limit of setrlimit(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceLimit {
+    /// RLIMIT_*
+    pub resource: u32,
+    /// What holds.
+    pub soft: u64,
+    /// How far the program may raise it.
+    pub hard: u64,
+}
+
+/// A file system in memory inside.
+#[derive(Clone, Debug)]
+pub struct Tmpfs {
+    /// Path inside, resolved beneath the root.
+    pub target: String,
+    /// MS_* of mount(2).
+    pub flags: u64,
+    /// Options of tmpfs(5).
+    pub options: String,
 }
 
 /// One container to start.
@@ -90,6 +122,10 @@ pub struct Spec {
     pub mount_point: PathBuf,
     /// The root may not be written.
     pub read_only_root: bool,
+    /// Every device of the host, /sys and cgroups that can be written, no hidden paths.
+    pub privileged: bool,
+    /// No hidden or read-only paths in /proc and /sys.
+    pub system_paths: bool,
     /// Host name inside.
     pub hostname: String,
     /// Its first process. Its working directory is made when it is missing.
@@ -98,6 +134,14 @@ pub struct Spec {
     pub network: Network,
     /// Files and folders of the host, in this order.
     pub binds: Vec<Bind>,
+    /// File systems in memory, mounted before the binds.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Bytes of /dev/shm.
+    pub shm_size: u64,
+    /// Devices of the host in /dev.
+    pub devices: Vec<Device>,
+    /// What devices may be used; `None` for the default rules.
+    pub device_rules: Option<Vec<Rule>>,
     /// Limits; `None` for an ordinary user without a cgroup of his own.
     pub limits: Option<Limits>,
     /// An ordinary user's container.

@@ -41,7 +41,7 @@ pub fn start(spec: &Spec, stdio: &Stdio) -> Result<Started> {
         return Err(Error::other("/dev/null on this host is not the null device (1:3)"));
     }
     let cgroup = match &spec.limits {
-        Some(limits) => Some(Cgroup::create(&spec.id, limits)?),
+        Some(limits) => Some(Cgroup::create(&spec.id, limits, spec.device_rules.as_deref())?),
         None => None,
     };
     let result = clone_and_act(spec, stdio, cgroup.as_ref());
@@ -128,7 +128,7 @@ fn act(
     let console = matches!(stdio, Stdio::Terminal(..));
     let dev = match spec.user_namespace {
         // An old kernel, like the one that has no detached root.
-        None if detached.is_some() => Some(devices::detached(console)?),
+        None if detached.is_some() => Some(devices::detached(console, &spec.devices)?),
         _ => None,
     };
     if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.must_join(child.born_in_cgroup)) {
@@ -209,6 +209,11 @@ pub(crate) fn step_failed(plan: &Plan, offset: usize, errno: Errno) -> Error {
             errno => return Error::bad_input(format!("exec: {object:?}: {}", reason(errno))),
         };
         return Error::bad_input(format!("exec: {object:?}: {reason}"));
+    }
+    if plan.bytes().get(offset) == Some(&(Operation::Filter as u8))
+        && matches!(errno, Errno::INVAL | Errno::NOSYS)
+    {
+        return Error::unsupported("load seccomp filter: the kernel lacks CONFIG_SECCOMP_FILTER");
     }
     if action == "check" {
         return Error::bad_input(object);

@@ -64,27 +64,29 @@ pub fn resolve(wanted: &str, passwd: &[u8], group: &[u8]) -> Result<User> {
             }
         }
     } else {
-        let number = id(wanted_group)?;
-        let found = lines(group).find_map(|fields| {
-            let [name, _, gid, ..] = fields[..] else { return None };
-            let gid: u32 = gid.parse().ok()?;
-            let same = match number {
-                Some(number) => number == gid,
-                None => name == wanted_group,
-            };
-            same.then_some(gid)
-        });
-        gid = match found.or(number) {
-            Some(gid) => gid,
-            None => {
-                return Err(Error::bad_input(format!(
-                    "unable to find group {wanted_group}: no matching entries in group file"
-                )));
-            }
-        };
+        gid = self::group(wanted_group, group)?;
     }
     let home = if home.is_empty() { "/".to_string() } else { home };
     Ok(User { uid, gid, groups, home })
+}
+
+/// The number of a group that is named by name or number.
+pub fn group(wanted: &str, file: &[u8]) -> Result<u32> {
+    let number = id(wanted)?;
+    let found = lines(file).find_map(|fields| {
+        let [name, _, gid, ..] = fields[..] else { return None };
+        let gid: u32 = gid.parse().ok()?;
+        let same = match number {
+            Some(number) => number == gid,
+            None => name == wanted,
+        };
+        same.then_some(gid)
+    });
+    found.or(number).ok_or_else(|| {
+        Error::bad_input(format!(
+            "unable to find group {wanted}: no matching entries in group file"
+        ))
+    })
 }
 
 /// A text of digits as an id. Anything else is a name (`None`); what looks like a number but is

@@ -7,6 +7,7 @@
 use base::sys::Errno;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{self, Limits};
+use libcontainer::seccomp::Seccomp;
 use libcontainer::{Network, Program, RootSource, Spec, Started, Stdio, start};
 use rustix::process::{WaitOptions, waitpid};
 use std::io::Read;
@@ -48,6 +49,8 @@ impl Place {
             },
             mount_point: self.folder.join("mnt"),
             read_only_root: false,
+            privileged: false,
+            system_paths: false,
             hostname: "box".into(),
             program: Program {
                 arguments: ["sh", "-c", script].map(String::from).to_vec(),
@@ -56,10 +59,18 @@ impl Place {
                 user: String::new(),
                 capabilities: Capabilities::default_set(),
                 no_new_privileges: false,
+                groups: Vec::new(),
+                limits: Vec::new(),
+                oom_score: None,
+                seccomp: Seccomp::Builtin,
                 one_id: false,
             },
             network: Network::None,
             binds: Vec::new(),
+            tmpfs: Vec::new(),
+            shm_size: 64 << 20,
+            devices: Vec::new(),
+            device_rules: None,
             limits: Some(Limits::default()),
             user_namespace: None,
             dies_with_parent: true,

@@ -30,6 +30,32 @@ json_object! {
 }
 
 json_object! {
+    /// A device of the host and where it is inside.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct DeviceMapping {
+        /// A device or a folder of devices.
+        "PathOnHost" => pub on_host: String,
+        /// Below /dev.
+        "PathInContainer" => pub inside: String,
+        /// Of r, w and m; empty for all.
+        "CgroupPermissions" => pub permissions: String,
+    }
+}
+
+json_object! {
+    /// A limit of setrlimit(2).
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct Ulimit {
+        /// nofile, nproc, ...
+        "Name" => pub name: String,
+        /// How far the program may raise it; -1 for no limit.
+        "Hard" => pub hard: i64,
+        /// What holds; -1 for no limit.
+        "Soft" => pub soft: i64,
+    }
+}
+
+json_object! {
     /// What the host gives a container.
     #[derive(Clone, Debug, Default, PartialEq)]
     pub struct HostConfig {
@@ -47,6 +73,16 @@ json_object! {
         "AutoRemove" => pub auto_remove: bool,
         /// Height and width of the client's terminal, for `-t`.
         "ConsoleSize" ? => pub console_size: Vec<u32>,
+        /// Groups beside the user's.
+        "GroupAdd" ? => pub group_add: Option<Vec<String>>,
+        /// Devices of the host.
+        "Devices" ? => pub devices: Vec<DeviceMapping>,
+        /// Rules about devices beside the default ones.
+        "DeviceCgroupRules" ? => pub device_cgroup_rules: Option<Vec<String>>,
+        /// Limits of setrlimit(2).
+        "Ulimits" ? => pub ulimits: Vec<Ulimit>,
+        /// The out-of-memory killer's liking for it.
+        "OomScoreAdj" ? => pub oom_score_adj: i64,
         /// Capabilities beside the default ones.
         "CapAdd" => pub cap_add: Option<Vec<String>>,
         /// Capabilities to take away.
@@ -57,6 +93,10 @@ json_object! {
         "ReadonlyRootfs" => pub readonly_rootfs: bool,
         /// Seccomp, no-new-privileges, ...
         "SecurityOpt" => pub security_opt: Option<Vec<String>>,
+        /// Paths inside that are hidden; null for the server's list, empty for none.
+        "MaskedPaths" ? => pub masked_paths: Option<Vec<String>>,
+        /// Paths inside that are read-only; the same.
+        "ReadonlyPaths" ? => pub readonly_paths: Option<Vec<String>>,
         /// Bytes of /dev/shm; 0 for the default.
         "ShmSize" ? => pub shm_size: i64,
         /// Bytes of memory; 0 for no limit.

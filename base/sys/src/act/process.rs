@@ -175,8 +175,28 @@ pub(super) fn check_folder() -> Result<(), Errno> {
     if path[0] == b'/' { Ok(()) } else { Err(Errno::NOENT) }
 }
 
+/// A seccomp filter and the capabilities that are left when it is loaded.
+pub(super) struct Filter {
+    pub(super) offset: usize,
+    pub(super) flags: u64,
+    pub(super) capabilities: u64,
+    pub(super) program: &'static [u8],
+}
+
+/// Without no_new_privs a filter can only be loaded with CAP_SYS_ADMIN, which goes right after it:
+/// so the filter needs to let through no more than capset and execve of what we do ourselves.
+fn load(filter: &Filter) -> Result<(), Errno> {
+    crate::seccomp::load(filter.program, filter.flags)?;
+    let left = filter.capabilities;
+    set_capabilities(left, left, 0)
+}
+
 /// execve(2) of the first of the paths that can be executed, as execvp(3) chooses.
-pub(super) fn execute(cursor: &mut Cursor<'static>) -> Result<(), Errno> {
+pub(super) fn execute(
+    cursor: &mut Cursor<'static>,
+    filter: Option<Filter>,
+    failed_filter: &mut Option<usize>,
+) -> Result<(), Errno> {
     let invalid = Errno::INVAL;
     let paths = cursor.number().ok_or(invalid)?;
     let mut after_paths = Cursor::new(&[], 0);
@@ -189,6 +209,9 @@ pub(super) fn execute(cursor: &mut Cursor<'static>) -> Result<(), Errno> {
     let environment = pointers(&mut after_paths)?;
     say(&Record::Executing);
     close_from(CHANNEL + 1);
+    if let Some(filter) = filter {
+        load(&filter).inspect_err(|_| *failed_filter = Some(filter.offset))?;
+    }
     let mut reason = Errno::NOENT;
     for _ in 0..paths {
         let path: &CStr = path_reader.text().ok_or(invalid)?;

@@ -68,6 +68,15 @@ fn bodies() {
         ("run -v ./a:/b img", json!({"HostConfig": {"Binds": ["/here/now/a:/b"]}})),
         ("run -v ../../../a/.:/b img", json!({"HostConfig": {"Binds": ["/a:/b"]}})),
         ("run -v /data img", json!({"Volumes": {"/data": {}}})),
+        ("run --privileged img", json!({"HostConfig": {"Privileged": true}})),
+        (
+            "run --cap-add SYS_ADMIN --cap-add KILL --cap-drop ALL img",
+            json!({"HostConfig": {"CapAdd": ["SYS ADMIN", "KILL"], "CapDrop": ["ALL"]}}),
+        ),
+        (
+            "run --security-opt no-new-privileges --security-opt seccomp=unconfined img",
+            json!({"HostConfig": {"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]}}),
+        ),
     ] {
         let mut want = base.clone();
         for (name, value) in more.as_object().unwrap() {
@@ -110,6 +119,11 @@ fn what_is_wrong() {
             "run --net a --net host img",
             "conflicting options: cannot attach both user-defined and non-user-defined \
              network-modes",
+        ),
+        ("run --security-opt x img", "invalid --security-opt: \"x\""),
+        (
+            "run --security-opt seccomp=/nope img",
+            "opening seccomp profile (/nope) failed: open /nope: No such file or directory",
         ),
         ("run --log-driver none --log-opt a=b img", "invalid logging opts for driver none"),
         ("run --env-file /nope img", "open /nope: No such file or directory"),

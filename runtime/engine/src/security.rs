@@ -1,0 +1,124 @@
+//! What a container may do: capabilities, seccomp, protected paths, as `--privileged`, `--cap-add`,
+//! `--cap-drop` and `--security-opt` say. Pure but for one question to the kernel.
+
+use base::{Error, Result};
+use base_http::api::host_config::HostConfig;
+use libcontainer::capabilities::Capabilities;
+use libcontainer::seccomp::{self, Seccomp};
+
+/// The options of one container, read.
+pub(crate) struct Security {
+    pub(crate) capabilities: Capabilities,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) seccomp: Seccomp,
+    /// Nothing in /proc and /sys is hidden or read-only.
+    pub(crate) system_paths: bool,
+}
+
+fn invalid(option: &str) -> Error {
+    Error::bad_input(format!("invalid --security-opt 2: {option:?}"))
+}
+
+/// Reads them. What this machine cannot do is refused.
+pub(crate) fn of(host: &HostConfig) -> Result<Security> {
+    let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+    let capabilities = if host.privileged {
+        Capabilities::all()
+    } else {
+        Capabilities::tweaked(&list(&host.cap_add), &list(&host.cap_drop))?
+    };
+    let mut profile = None;
+    let mut no_new_privileges = false;
+    for option in host.security_opt.iter().flatten() {
+        if option == "no-new-privileges" {
+            no_new_privileges = true;
+            continue;
+        }
+        let (name, value) = option
+            .split_once('=')
+            .or_else(|| option.split_once(':'))
+            .ok_or_else(|| Error::bad_input(format!("invalid --security-opt 1: {option:?}")))?;
+        match (name, value) {
+            ("no-new-privileges", "true" | "1") => no_new_privileges = true,
+            ("no-new-privileges", "false" | "0") => no_new_privileges = false,
+            ("seccomp", "unconfined") => profile = Some(Seccomp::Unconfined),
+            ("seccomp", "builtin") => profile = Some(Seccomp::Builtin),
+            ("seccomp", text) => profile = Some(Seccomp::Document(text.to_string())),
+            // What cannot confine here is no reason to refuse what asks for no confinement.
+            ("apparmor", "unconfined") | ("label", "disable") => (),
+            ("apparmor", profile) => {
+                return Err(Error::unsupported(format!(
+                    "--security-opt apparmor={profile}: AppArmor profiles are not supported"
+                )));
+            }
+            ("label", label) => {
+                return Err(Error::unsupported(format!(
+                    "--security-opt label={label}: SELinux labels are not supported"
+                )));
+            }
+            _ => return Err(invalid(option)),
+        }
+    }
+    if let Some(Seccomp::Document(text)) = &profile {
+        seccomp::check(text)?;
+    }
+    let supported = base::sys::seccomp::is_supported();
+    let seccomp = match profile {
+        Some(Seccomp::Document(_)) if !supported => {
+            return Err(Error::unsupported(
+                "seccomp is not enabled in your kernel, cannot run a custom seccomp profile \
+                 (kernel option CONFIG_SECCOMP_FILTER)",
+            ));
+        }
+        Some(profile) if supported => profile,
+        // As Docker: the default profile only where there are filters, and not for the privileged.
+        None if supported && !host.privileged => Seccomp::Builtin,
+        _ => Seccomp::Unconfined,
+    };
+    let unconfined = |paths: &Option<Vec<String>>| match paths.as_deref() {
+        None => Ok(false),
+        Some([]) => Ok(true),
+        Some(_) => Err(Error::unsupported("lists of MaskedPaths or ReadonlyPaths of one's own")),
+    };
+    let system_paths = unconfined(&host.masked_paths)? & unconfined(&host.readonly_paths)?;
+    Ok(Security { capabilities, no_new_privileges, seccomp, system_paths })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(options: &[&str]) -> Result<Security> {
+        let options = options.iter().map(|option| option.to_string()).collect();
+        of(&HostConfig { security_opt: Some(options), ..HostConfig::default() })
+    }
+
+    #[test]
+    fn options_are_read_and_wrong_ones_refused() {
+        assert_eq!(with(&[]).expect("none").seccomp, Seccomp::Builtin);
+        assert_eq!(with(&["seccomp=unconfined"]).expect("option").seccomp, Seccomp::Unconfined);
+        assert!(with(&["no-new-privileges"]).expect("option").no_new_privileges);
+        assert!(with(&["no-new-privileges:true"]).expect("option").no_new_privileges);
+        assert!(!with(&["no-new-privileges=false"]).expect("option").no_new_privileges);
+        with(&["label=disable", "apparmor=unconfined"]).expect("options");
+        for (option, want) in [
+            ("x", "invalid --security-opt 1: \"x\""),
+            ("x=y", "invalid --security-opt 2: \"x=y\""),
+            ("no-new-privileges=maybe", "invalid --security-opt 2"),
+            ("seccomp={}", "seccomp profile: unknown action"),
+            ("apparmor=mine", "AppArmor profiles are not supported"),
+            ("label=type:x", "SELinux labels are not supported"),
+        ] {
+            let error = with(&[option]).err().expect(option);
+            assert!(error.message().contains(want), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn the_privileged_have_everything() {
+        let host = HostConfig { privileged: true, ..HostConfig::default() };
+        let security = of(&host).expect("privileged");
+        assert_eq!(security.seccomp, Seccomp::Unconfined);
+        assert_eq!(security.capabilities, Capabilities::all());
+    }
+}
