@@ -141,7 +141,7 @@ fn run(invocation: &Invocation) -> Result<u8> {
     base::log::set_debug(globals.debug);
     let folders = Folders::find(globals.root.as_deref(), globals.run.as_deref())?;
     let socket = socket(invocation)?;
-    if socket.is_none() && ["run", "start"].contains(&invocation.name()) {
+    if socket.is_none() && ["run", "start", "exec", "boot"].contains(&invocation.name()) {
         // Before anything is made in a run folder that is named by mistake.
         engine::check_run_folder(&folders)?;
         libcontainer::self_exe::protect(&folders.run)?;

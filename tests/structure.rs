@@ -33,7 +33,7 @@ fn the_arrows_are_those_of_the_design() {
         ("libcontainer", &["base", "base-sys"][..]),
         ("client", &["base", "base-http"][..]),
         ("engine", &["base", "base-http", "base-sys", "imgstore", "libcontainer"][..]),
-        ("qemu-tests", &["base", "base-sys"][..]),
+        ("qemu-tests", &["base"][..]),
         ("coracle", &["base", "client", "engine", "imgstore", "libcontainer"][..]),
     ]);
     let metadata = metadata(&["--no-deps"]);

@@ -3,6 +3,7 @@
 
 use crate::apt::Mirror;
 use crate::console::Verdict;
+use crate::disk;
 use crate::guest::Configuration;
 use crate::initramfs::{self, Binaries};
 use crate::kernels::{Kernel, Unpacked};
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+/// Bytes of a machine's disk.
+const DISK: u64 = 128 << 20;
 
 /// A test: its name and its session.
 pub type Test = (String, String);
@@ -36,6 +40,8 @@ pub struct Job {
     pub tests: Vec<Test>,
     /// Megabytes, instead of the kernel's row.
     pub memory: Option<u32>,
+    /// More arguments of QEMU.
+    pub devices: Vec<String>,
     /// A hard limit of its own.
     pub limit: Option<Duration>,
     /// A control: every test must fail, with this text in the reason.
@@ -54,6 +60,7 @@ impl Job {
             variant: String::new(),
             tests,
             memory: None,
+            devices: Vec::new(),
             limit: None,
             must_fail: None,
         }
@@ -112,6 +119,9 @@ pub fn tests_of(folder: &Path, only: &[String]) -> Result<Vec<Test>> {
     let mut tests = Vec::new();
     for entry in std::fs::read_dir(folder).on_path("read", folder)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        if !entry.path().is_dir() {
+            continue;
+        }
         let path = entry.path().join("session");
         let text = std::fs::read_to_string(&path).on_path("read", &path)?;
         Session::parse(&text)
@@ -139,10 +149,10 @@ pub struct Fetched {
 /// Downloads what the jobs need, one after the other.
 pub fn fetch(cache: &Path, kernels: &[&'static Kernel]) -> Result<Fetched> {
     std::fs::create_dir_all(cache).on_path("mkdir", cache)?;
-    let mirror = Mirror::of_system()?;
+    let mirror = Mirror::of_system();
     let mut fetched = Fetched::default();
     for kernel in kernels {
-        match kernel.fetch(cache, &mirror) {
+        match mirror.as_ref().map_err(Clone::clone).and_then(|mirror| kernel.fetch(cache, mirror)) {
             Ok(unpacked) => drop(fetched.kernels.insert(kernel.name(), unpacked)),
             Err(error) => fetched.failed.push((kernel.name(), error.message().to_string())),
         }
@@ -176,10 +186,11 @@ pub fn run(
     Ok(reports.into_inner().unwrap_or_default())
 }
 
-type Commons = BTreeMap<(String, String), Vec<u8>>;
+/// By kernel and CPU: the initramfs that their boots share.
+pub type Commons = BTreeMap<(String, String), Vec<u8>>;
 
 /// The shared part of each kernel's initramfs, made once.
-fn commons(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<Commons> {
+pub fn commons(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<Commons> {
     let mut commons = Commons::new();
     for job in jobs {
         let key = (job.kernel.name(), job.arch.clone());
@@ -232,6 +243,13 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
     let folder = place.cache.join("logs");
     std::fs::create_dir_all(&folder).on_path("mkdir", &folder)?;
     let initramfs = log.with_extension("initramfs");
+    let image = log.with_extension("disk");
+    let mut devices = job.devices.clone();
+    if devices.is_empty() && !job.configuration.disk.is_empty() {
+        disk::make(&image, DISK, 0)?;
+        let drive = format!("file={},if=virtio,format=raw", image.display());
+        devices.extend(["-drive".to_string(), drive]);
+    }
     let bytes = [common, &initramfs::own(&job.configuration, &job.tests)?].concat();
     std::fs::write(&initramfs, bytes).on_path("write", &initramfs)?;
     let result = Machine {
@@ -240,12 +258,14 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
         initramfs: &initramfs,
         boot_parameters: &job.boot_parameters,
         memory: job.memory,
-        more: &[],
+        more: &devices,
         limit: job.limit.unwrap_or(place.limit),
         log,
     }
     .run();
-    let _ = std::fs::remove_file(&initramfs);
+    for path in [&initramfs, &image] {
+        let _ = std::fs::remove_file(path);
+    }
     result
 }
 

@@ -4,7 +4,8 @@
 //! ([`initramfs`], [`cpio`], [`modules`], [`image`]), runs machines with a hard limit ([`machine`],
 //! [`job`]) and believes nothing but their consoles ([`console`], [`summary`]). The side inside is
 //! [`guest`]; what a test is, both know ([`session`]). Kernels that no package offers any more are
-//! imitated by refusing what they did not know ([`older`]).
+//! imitated by refusing what they did not know ([`older`]); what a power cut leaves of a disk is made
+//! from a recording of its writes ([`power_cut`]).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -14,13 +15,16 @@ pub mod console;
 pub mod controls;
 pub mod cpio;
 pub mod cut_down;
+pub mod disk;
 pub mod guest;
 pub mod image;
 pub mod initramfs;
 pub mod job;
 pub mod kernels;
+pub mod least_memory;
 pub mod machine;
 pub mod modules;
 pub mod older;
+pub mod power_cut;
 pub mod session;
 pub mod summary;

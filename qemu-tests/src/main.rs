@@ -6,7 +6,7 @@ use base::{Error, Result};
 use qemu_tests::job::{self, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
-use qemu_tests::{controls, cut_down};
+use qemu_tests::{controls, cut_down, disk, least_memory, power_cut};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,15 +16,22 @@ qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid
 
 Without flags: the default set of kernels, every test. --special: only the machines that lack
 something and the controls. --list names kernels and tests, --arches the CPUs whose binaries are
-needed. --limit SECONDS is the hard limit of each boot (240).
+needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the worked
+example of power cuts, with so many sampled sets of unflushed writes. --least-memory: no tests, but
+the table of the least memory for each kernel and test.
 Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed.
 ";
+
+/// Sampled sets of unflushed writes in a whole run.
+const SAMPLES: usize = 60;
 
 /// What the command line asks for.
 #[derive(Default)]
 struct Asked {
     all: bool,
     special: bool,
+    power_cut: Option<usize>,
+    least_memory: bool,
     list: bool,
     arches: bool,
     arch: Vec<String>,
@@ -32,6 +39,10 @@ struct Asked {
     cgroup: Vec<String>,
     limit: Option<u64>,
     tests: Vec<String>,
+}
+
+fn number(text: &str) -> Result<u64> {
+    text.parse().map_err(|_| Error::bad_input(format!("{text} is no number")))
 }
 
 fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
@@ -44,17 +55,14 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
         match word.as_str() {
             "--all" => asked.all = true,
             "--special" => asked.special = true,
+            "--power-cut" => asked.power_cut = Some(number(&value()?)? as usize),
+            "--least-memory" => asked.least_memory = true,
             "--list" => asked.list = true,
             "--arches" => asked.arches = true,
             "--arch" => asked.arch.push(value()?),
             "--kernel" => asked.kernel.push(value()?),
             "--cgroup" => asked.cgroup.push(value()?),
-            "--limit" => {
-                let text = value()?;
-                let seconds =
-                    text.parse().map_err(|_| Error::bad_input(format!("--limit {text}")))?;
-                asked.limit = Some(seconds);
-            }
+            "--limit" => asked.limit = Some(number(&value()?)?),
             flag if flag.starts_with('-') => return Err(Error::bad_input(USAGE)),
             test => asked.tests.push(test.to_string()),
         }
@@ -103,12 +111,18 @@ fn jobs(asked: &Asked, tests: &[Test]) -> Vec<Job> {
 
 /// The machines that lack something, and the controls: on the first kernel of the list. They
 /// belong to every run that does not name kernels, layouts or tests.
-fn special_jobs(asked: &Asked, home: &Path) -> Result<Vec<Job>> {
+fn special_jobs(asked: &Asked, home: &Path, tests: &[Test]) -> Result<Vec<Job>> {
     let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
     if !asked.special && named.iter().any(|list| !list.is_empty()) {
         return Ok(Vec::new());
     }
-    let mut jobs = controls::jobs();
+    // The store on ext4 instead of in RAM.
+    let kernel = &KERNELS[0];
+    let mut on_disk = Job::new(kernel, kernel.arch, "v2", tests.to_vec());
+    on_disk.variant = "disk".to_string();
+    on_disk.configuration.disk = disk::DEVICE.to_string();
+    let mut jobs = vec![on_disk];
+    jobs.extend(controls::jobs());
     jobs.extend(cut_down::jobs(&home.join("cut-down"))?);
     Ok(jobs)
 }
@@ -127,11 +141,12 @@ fn run() -> Result<ExitCode> {
     let home = PathBuf::from("qemu-tests");
     let tests = job::tests_of(&home.join("tests"), &asked.tests)?;
     let mut jobs = jobs(&asked, &tests);
-    let special = special_jobs(&asked, &home)?;
     if asked.special {
         jobs.clear();
     }
-    jobs.extend(special);
+    if !asked.least_memory {
+        jobs.extend(special_jobs(&asked, &home, &tests)?);
+    }
     if asked.arches || asked.list {
         let mut arches: Vec<&str> = jobs.iter().map(|job| job.arch.as_str()).collect();
         arches.sort_unstable();
@@ -159,13 +174,45 @@ fn run() -> Result<ExitCode> {
             wanted.push(job.kernel);
         }
     }
+    let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
+    let whole = !asked.least_memory && !asked.special && named.iter().all(|list| list.is_empty());
+    let samples = asked.power_cut.or(whole.then_some(SAMPLES));
+    // Before anything is mounted for it.
+    if samples.is_some()
+        && let Some(code) = power_cut::replay::alone()?
+    {
+        return Ok(ExitCode::from(code as u8));
+    }
     let fetched = job::fetch(&place.cache, &wanted)?;
     print!("{}", summary::of_kernels(&fetched));
     let possible: Vec<Job> =
         jobs.into_iter().filter(|job| fetched.kernels.contains_key(&job.kernel.name())).collect();
-    let reports = job::run(&place, &fetched, &possible, &|report| {
-        print!("{}", summary::of_report(report));
-    })?;
+    if asked.least_memory {
+        least_memory::run(&place, &fetched, &possible)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let samples = samples.filter(|_| fetched.kernels.contains_key(&KERNELS[0].name()));
+    // Beside the others: most of it is replay on the host.
+    let (reports, example) = std::thread::scope(|scope| {
+        let example = samples.map(|samples| {
+            let (place, fetched) = (&place, &fetched);
+            scope.spawn(move || power_cut::example::run(place, fetched, samples))
+        });
+        let reports = match asked.power_cut {
+            Some(_) => Ok(Vec::new()),
+            None => job::run(&place, &fetched, &possible, &|report| {
+                print!("{}", summary::of_report(report));
+            }),
+        };
+        (reports, example.map(std::thread::ScopedJoinHandle::join))
+    });
+    let mut reports = reports?;
+    if let Some(example) = example {
+        let (report, table) =
+            example.map_err(|_| Error::other("the power cuts' thread has ended"))??;
+        print!("{table}{}", summary::of_report(&report));
+        reports.push(report);
+    }
     let sums = Sums::of(&reports);
     println!("{}", summary::last_line(sums, &fetched));
     Ok(match (sums.failed, fetched.failed.is_empty()) {

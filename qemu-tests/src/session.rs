@@ -85,8 +85,10 @@ impl Step {
     /// Is this what the command must give? If not, why.
     pub fn check(&self, code: i32, output: &str, errors: &str) -> Result<(), String> {
         if code != self.code {
-            let last = errors.lines().next_back().unwrap_or("nothing on standard error");
-            return Err(format!("exit code {code}, not {}: {last}", self.code));
+            // What a tool says of itself, before any advice.
+            let said = errors.lines().find(|line| line.contains(": "));
+            let said = said.or(errors.lines().next_back()).unwrap_or("nothing on standard error");
+            return Err(format!("exit code {code}, not {}: {said}", self.code));
         }
         let lines: Vec<&str> = output.lines().collect();
         if !fits_lines(&self.output, &lines) {

@@ -5,11 +5,11 @@ use crate::{Error, Result};
 /// The present wall time, never before the build (a clock that says 1970 is not believed).
 #[must_use]
 pub fn now() -> (i64, u32) {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    // By the standard library: rustix's reading of the clock is wrong on 32-bit MIPS with musl.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     let built = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok()).unwrap_or(0);
-    #[allow(clippy::useless_conversion, reason = "the width of seconds depends on the target")]
-    let seconds = i64::from(now.tv_sec);
-    if seconds < built { (built, 0) } else { (seconds, now.tv_nsec as u32) }
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if seconds < built { (built, 0) } else { (seconds, now.subsec_nanos()) }
 }
 
 /// Days since 1970-01-01 of a date in the Gregorian calendar.

@@ -28,6 +28,7 @@ pub(crate) enum Record {
     Waiting,
     Sent,
     Executing,
+    Forked { pid: i32 },
     Failed { offset: u32, errno: i32 },
 }
 
@@ -40,6 +41,7 @@ impl Record {
             0 => Record::Waiting,
             1 => Record::Sent,
             2 => Record::Executing,
+            4 => Record::Forked { pid: i32::from_ne_bytes([i, j, k, l]) },
             _ => Record::Failed {
                 offset: u32::from_ne_bytes([e, f, g, h]),
                 errno: i32::from_ne_bytes([i, j, k, l]),
@@ -52,6 +54,7 @@ impl Record {
             Record::Waiting => (0_u32, 0, 0),
             Record::Sent => (1, 0, 0),
             Record::Executing => (2, 0, 0),
+            Record::Forked { pid } => (4, 0, *pid),
             Record::Failed { offset, errno } => (3, *offset, *errno),
         };
         let mut bytes = [0; Record::SIZE];
@@ -282,6 +285,12 @@ impl Walker {
                 // SAFETY: changes only this process.
                 check_int(unsafe { libc::unshare(flags as libc::c_int) })?;
             }
+            Operation::Join => {
+                let (slot, flag) = (number(cursor)?, number(cursor)?);
+                // SAFETY: changes only this process.
+                check_int(unsafe { libc::setns(self.slot(slot)?, flag as libc::c_int) })?;
+            }
+            Operation::Fork => process::fork()?,
             Operation::LoopbackUp => process::loopback_up()?,
             Operation::Hostname => {
                 let name = text(cursor)?;

@@ -69,6 +69,8 @@ pub enum Answer {
     Waiting,
     /// It has become the program.
     Running,
+    /// It has cloned itself ([`Operation::Fork`](crate::plan::Operation::Fork)) and ends.
+    Forked(Pid),
     /// The step at this offset of the last part failed.
     Failed {
         /// Offset of the step in the part.
@@ -208,6 +210,15 @@ impl Child {
         pass::send(self.channel.as_fd(), plan.bytes(), &[])
     }
 
+    /// From now on this is the process that the child has cloned. It is our child too, so its number
+    /// is its own until we wait for it.
+    pub fn follow(&mut self, pid: Pid) -> Result<(), Errno> {
+        let _ = rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::empty());
+        self.pid = pid;
+        self.process = Process::open(pid)?;
+        Ok(())
+    }
+
     /// Waits for the child's next word. Descriptors that it sends (a root folder, a terminal)
     /// are added to `descriptors`.
     pub fn answer(&self, descriptors: &mut Vec<OwnedFd>) -> Result<Answer, Errno> {
@@ -242,6 +253,9 @@ impl Child {
                 Record::Waiting => return Ok(Answer::Waiting),
                 Record::Sent => (),
                 Record::Executing => running = true,
+                Record::Forked { pid } => {
+                    return Ok(Pid::from_raw(pid).map_or(Answer::Died, Answer::Forked));
+                }
                 Record::Failed { offset, errno } => {
                     return Ok(Answer::Failed {
                         offset: offset as usize,

@@ -15,6 +15,8 @@ pub mod act;
 pub mod bpf;
 pub mod clone;
 mod heap;
+#[cfg(all(target_env = "musl", target_arch = "mips"))]
+mod mips;
 pub mod pass;
 pub mod plan;
 pub mod process;

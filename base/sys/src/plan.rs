@@ -15,6 +15,11 @@ use std::ffi::CStr;
 pub enum Operation {
     /// `flags`: new namespaces for this process.
     Unshare,
+    /// `slot, flag`: enter a namespace, by its file in /proc/PID/ns.
+    Join,
+    /// A second clone, which is in the joined PID namespace and a child of our parent; the first
+    /// one says its number and ends.
+    Fork,
     /// `flags` (MS_PRIVATE or MS_SLAVE): the propagation of every mount, recursively.
     Propagation,
     /// Bring the loopback interface up.
@@ -95,8 +100,10 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 39] = [
+    const ALL: [Operation; 41] = [
         Operation::Unshare,
+        Operation::Join,
+        Operation::Fork,
         Operation::Propagation,
         Operation::LoopbackUp,
         Operation::Hostname,
@@ -277,6 +284,11 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
     let nothing = String::new();
     Some(match operation {
         Operation::Unshare => ("unshare", namespace_names(cursor.number()?)),
+        Operation::Join => {
+            cursor.number()?;
+            ("setns", namespace_names(cursor.number()?))
+        }
+        Operation::Fork => ("clone", "process".into()),
         Operation::Propagation => ("mount", "/ (propagation)".into()),
         Operation::LoopbackUp => ("bring up", "lo".into()),
         Operation::Hostname => ("sethostname", printable(cursor.text()?.to_bytes())),

@@ -1,6 +1,6 @@
 //! The three ways in which systems mount cgroups.
 
-use super::mounted;
+use super::{mounted, say};
 use rustix::mount::MountFlags;
 use std::ffi::CString;
 
@@ -29,6 +29,9 @@ pub(super) fn mount_all(layout: &str) -> Result<(), String> {
             if std::fs::symlink_metadata(&target).is_err() {
                 mount_one(&target, &option, flags)?;
             }
+            if std::fs::symlink_metadata(&target).is_err() {
+                continue;
+            }
             let link = format!("{MOUNT}/{name}");
             std::os::unix::fs::symlink(&option, &link)
                 .map_err(|error| format!("{link}: {error}"))?;
@@ -44,11 +47,29 @@ pub(super) fn mount_all(layout: &str) -> Result<(), String> {
 
 fn mount_one(target: &str, option: &str, flags: MountFlags) -> Result<(), String> {
     let data = CString::new(option).map_err(|error| error.to_string())?;
-    mounted("cgroup", target, "cgroup", flags, &data)
+    if let Err(error) = mounted("cgroup", target, "cgroup", flags, &data) {
+        // Newer kernels know some controllers in version 2 alone (CONFIG_CPUSETS_V1, CONFIG_MEMCG_V1).
+        say(&format!("note {error}"));
+        let _ = std::fs::remove_dir(target);
+    }
+    Ok(())
+}
+
+/// Whether a controller can be used as cgroups are mounted here.
+pub(super) fn is_usable(name: &str) -> bool {
+    let version_2 = std::fs::read_to_string(format!("{MOUNT}/cgroup.controllers"));
+    match version_2 {
+        Ok(list) => match name {
+            // Programs and a file of each cgroup.
+            "devices" | "freezer" => true,
+            name => list.split_whitespace().any(|other| other == name),
+        },
+        Err(_) => std::path::Path::new(&format!("{MOUNT}/{name}/cgroup.procs")).exists(),
+    }
 }
 
 /// The controllers that this kernel has and that no boot parameter has disabled.
-pub(super) fn controllers() -> Result<Vec<String>, String> {
+fn controllers() -> Result<Vec<String>, String> {
     let text = std::fs::read_to_string("/proc/cgroups").map_err(|error| error.to_string())?;
     let enabled = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();

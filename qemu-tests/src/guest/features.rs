@@ -1,13 +1,11 @@
 //! What a kernel has, asked of the kernel itself: what a test says in its line `needs`.
 
-use super::cgroups::controllers;
+use super::cgroups::is_usable;
 
 /// Why a feature is not there; `None` when it is.
 pub(super) fn missing(name: &str) -> Option<String> {
     let has = match name {
-        "memory" | "pids" | "devices" | "freezer" => {
-            controllers().is_ok_and(|list| list.iter().any(|other| other == name))
-        }
+        "memory" | "pids" | "devices" | "freezer" => is_usable(name),
         "overlay" => file_systems("overlay"),
         "user-namespaces" => {
             let text = std::fs::read_to_string("/proc/sys/user/max_user_namespaces");
@@ -15,7 +13,7 @@ pub(super) fn missing(name: &str) -> Option<String> {
         }
         _ => return Some(format!("unknown feature {name}")),
     };
-    (!has).then(|| format!("this kernel lacks {name}"))
+    (!has).then(|| format!("this kernel lacks {name} here"))
 }
 
 fn file_systems(name: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The one program inside the tests' containers: small verbs, each for something that a test looks
 //! at. No shell and no C library is needed inside.
 
+use crate::power_cut;
 use rustix::process::{Signal, getgid, getpid, getuid, kill_process};
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ pub fn main(words: &[String]) -> ExitCode {
         "fds" => list("/proc/self/fd"),
         "device" => device(number(1) as u32, number(2) as u32),
         "kill-9" => kill_9(word(1)),
+        "mark" => power_cut::mark(crate::disk::DEVICE, number(1)).map_err(other),
+        "versions" => power_cut::example::versions(word(1) == "sync").map_err(other),
         "as" => return run_as(number(1) as u32, rest.get(1..).unwrap_or_default()),
         _ => {
             let _ = writeln!(std::io::stderr(), "probe: unknown verb {:?}", word(0));
@@ -44,6 +47,10 @@ pub fn main(words: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn other(error: base::Error) -> std::io::Error {
+    std::io::Error::other(error.message().to_string())
 }
 
 fn print(text: &str) -> std::io::Result<()> {
@@ -61,7 +68,7 @@ fn signal_self(number: u64) -> std::io::Result<()> {
 /// Waits for SIGTERM, says so, and ends with this code.
 fn trap(code: u8) -> ExitCode {
     let wait = || -> std::io::Result<()> {
-        let signals = base_sys::signal::descriptor(&[Signal::TERM.as_raw()])?;
+        let signals = base::sys::signal::descriptor(&[Signal::TERM.as_raw()])?;
         print("ready")?;
         let mut waiting = [rustix::event::PollFd::new(&signals, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut waiting, None)?;
@@ -157,6 +164,7 @@ fn run_as(id: u32, words: &[String]) -> ExitCode {
         .args(arguments)
         .env("HOME", &home)
         .env("XDG_RUNTIME_DIR", format!("{home}/run"))
+        .env("CORACLE_ROOT", format!("{home}/store"))
         .uid(id)
         .gid(id)
         .exec();

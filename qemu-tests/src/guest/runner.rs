@@ -125,6 +125,8 @@ fn run(words: &[String]) -> Result<Done, String> {
         .env_clear()
         .env("PATH", "/bin")
         .env("HOME", "/root")
+        // Named, for it lies in RAM where the machine has no disk.
+        .env("CORACLE_ROOT", "/var/lib/coracle")
         .stdin(Stdio::null())
         .stdout(open(output)?)
         .stderr(open(errors)?)

@@ -9,7 +9,7 @@ use base::flags::Matches;
 use base::json::Empty;
 use base::map::Map;
 use base::{Error, Result, text::size};
-use base_http::api::host_config::{DeviceMapping, LogConfig, Ulimit};
+use base_http::api::host_config::{DeviceMapping, LogConfig, RestartPolicy, Ulimit};
 use base_http::api::{ContainerConfig, CreateRequest, HostConfig};
 
 /// What the command knows beside its flags.
@@ -29,6 +29,22 @@ pub(crate) struct Around<'a> {
 /// What is wrong with a size.
 pub(crate) fn check_size(text: &str) -> std::result::Result<(), String> {
     size::parse(text).map(|_| ()).map_err(|error| error.message().to_string())
+}
+
+/// What is wrong with a restart policy. Which names there are, the server knows.
+pub(crate) fn check_restart(text: &str) -> std::result::Result<(), String> {
+    match text.split_once(':') {
+        Some((_, count)) if count.parse::<u32>().is_err() => {
+            Err("invalid restart policy format: maximum retry count must be an integer".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `always`, `on-failure:3`.
+fn restart(text: &str) -> RestartPolicy {
+    let (name, count) = text.split_once(':').unwrap_or((text, "0"));
+    RestartPolicy { name: name.to_string(), maximum_retry_count: count.parse().unwrap_or(0) }
 }
 
 /// What is wrong with a label.
@@ -81,7 +97,8 @@ fn config(matches: &Matches, around: &Around<'_>) -> Result<ContainerConfig> {
     })
 }
 
-fn environment(matches: &Matches, lookup: Lookup<'_>) -> Result<Option<Vec<String>>> {
+/// `-e` and `--env-file`.
+pub(crate) fn environment(matches: &Matches, lookup: Lookup<'_>) -> Result<Option<Vec<String>>> {
     let mut out = Vec::new();
     for path in matches.list("env-file") {
         env_file::parse(path, &env_file::read(path)?, lookup, &mut out)?;
@@ -144,6 +161,7 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
     host.log_config = log(matches, around)?;
     host.network_mode = network(matches)?;
     host.auto_remove = matches.on("rm");
+    host.restart_policy = restart(matches.text("restart").unwrap_or("no"));
     host.readonly_rootfs = matches.on("read-only");
     host.memory = bytes("memory")?;
     host.pids_limit = matches.number("pids-limit");

@@ -9,7 +9,7 @@
 //! ends the command. Nothing here blocks on one stream while another has something: input waits in
 //! `pending` until the connection takes it, and is not read before.
 
-use crate::session::Session;
+use crate::session::{Session, Target};
 use crate::signals::{Meaning, meaning};
 use crate::terminal;
 use crate::typed::Typed;
@@ -79,8 +79,18 @@ impl Attached {
         let target = session.target("/containers/", id, "/attach")?;
         let target = target.with("stderr", "1").with_flag("stdin", stdin);
         let target = target.with("stdout", "1").with("stream", "1");
+        Attached::upgrade(session, &target, Payload::None, tty)
+    }
+
+    /// What this request gives instead of an answer.
+    pub(crate) fn upgrade(
+        session: &Session<'_>,
+        target: &Target,
+        payload: Payload<'_>,
+        tty: bool,
+    ) -> Result<Attached> {
         let (wire, connection) = session.open()?;
-        let request = Request { method: Method::Post, target: &target.0, payload: Payload::None };
+        let request = Request { method: Method::Post, target: &target.0, payload };
         let upgraded = connection.upgrade(request).map_err(|error| session.said(error))?;
         let framed = upgraded.multiplexed.unwrap_or(!tty);
         Ok(Attached { wire, input: upgraded.input, frames: framed.then(Frames::default) })
@@ -99,6 +109,8 @@ pub(crate) enum End {
 /// What the loop is about.
 pub(crate) struct Foreground<'a> {
     pub(crate) session: &'a Session<'a>,
+    /// `/containers/` or `/exec/`.
+    pub(crate) kind: &'static str,
     pub(crate) id: &'a str,
     /// The container has a terminal.
     pub(crate) tty: bool,
@@ -113,7 +125,7 @@ impl Foreground<'_> {
     pub(crate) fn resize(&self, more: u16) {
         let Some((height, width)) = terminal::size() else { return };
         let (height, width) = (height.saturating_add(more), width.saturating_add(more));
-        if let Ok(target) = self.session.target("/containers/", self.id, "/resize") {
+        if let Ok(target) = self.session.target(self.kind, self.id, "/resize") {
             let target = target.with("h", &height.to_string()).with("w", &width.to_string());
             // It may have ended by now.
             let _ = self.session.done(Method::Post, &target);
@@ -130,11 +142,10 @@ impl Foreground<'_> {
     /// Runs until the container has ended and its output is out.
     pub(crate) fn run(
         &self,
-        waiting: Waiting,
+        mut waiting: Option<Waiting>,
         mut attached: Option<Attached>,
         stdin: bool,
     ) -> Result<End> {
-        let mut waiting = Some(waiting);
         let mut desk = Desk { about: self, deaf: false, stop: None };
         let mut typed = Typed::new(stdin && attached.is_some(), self.tty);
         let mut code = 0;

@@ -38,14 +38,35 @@ pub(crate) fn make(store: &Store) -> Result<()> {
     store.import(&mut tar, options).map(drop)
 }
 
+/// Whether the program headers name an interpreter (PT_INTERP of elf(5)): they are at the beginning.
+/// Looking for its name would find these very words in the binary.
+fn has_interpreter(start: &[u8]) -> bool {
+    const PT_INTERP: [u8; 4] = 3_u32.to_ne_bytes();
+    // Class 2 is 64 bits: where the headers are, the size of one, and how many.
+    let wide = start.get(4) == Some(&2);
+    let number = |place: usize| {
+        start
+            .get(place..place + 2)
+            .map_or(0, |two| usize::from(u16::from_ne_bytes([two[0], two[1]])))
+    };
+    // The offset has more bytes, but lies within the first page.
+    let (first, size, count) = if wide {
+        (number(0x20), number(0x36), number(0x38))
+    } else {
+        (number(0x1c), number(0x2a), number(0x2c))
+    };
+    (0..count).any(|header| {
+        let place = first + header * size;
+        start.get(place..place + 4) == Some(&PT_INTERP[..])
+    })
+}
+
 /// A program with an interpreter cannot start alone in an empty root.
 fn refuse_dynamic(program: &mut File) -> Result<()> {
     use std::os::unix::fs::FileExt;
     let mut start = [0; 4096];
     let count = program.read_at(&mut start, 0).on("read", "/proc/self/exe")?;
-    let interpreter =
-        start[..count].windows(8).any(|part| part == b"ld-linux" || part == b"/ld-musl");
-    if interpreter {
+    if has_interpreter(&start[..count]) {
         return Err(Error::unsupported(
             "hello: this binary is linked dynamically; cross/build makes a static one",
         ));
@@ -69,4 +90,28 @@ fn header(name: &str, kind: u8, mode: u32, size: u64) -> [u8; 512] {
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
     block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interpreter_is_found_in_the_headers_alone() {
+        let shell = std::fs::read("/bin/sh").expect("/bin/sh");
+        assert!(has_interpreter(&shell[..4096]), "a dynamic program");
+        let mut words = vec![0; 4096];
+        words[1000..1008].copy_from_slice(b"/ld-musl");
+        assert!(!has_interpreter(&words) && !has_interpreter(b""));
+        // A header of another type in its place.
+        let mut elf = vec![0; 256];
+        elf[4] = 2;
+        elf[0x20] = 64;
+        elf[0x36] = 56;
+        elf[0x38] = 1;
+        elf[64] = 1;
+        assert!(!has_interpreter(&elf));
+        elf[64] = 3;
+        assert!(has_interpreter(&elf));
+    }
 }

@@ -2,8 +2,10 @@
 //! folders, where other commands change it too.
 
 use crate::container::{Container, Containers, Recent, State, Status};
+use crate::jobs::Execs;
 use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
+use crate::monitor::Policy;
 use crate::monitor::control::Control;
 use base::digest::Digest;
 use base::files::{Lock, create_dir_all};
@@ -25,6 +27,7 @@ pub struct Engine {
     recent: Recent,
     /// The locks of the upper folders of this process's own containers.
     uppers: Mutex<Vec<(String, OwnedFd)>>,
+    execs: Execs,
 }
 
 impl Engine {
@@ -37,6 +40,7 @@ impl Engine {
             local: None,
             recent: Recent::default(),
             uppers: Mutex::new(Vec::new()),
+            execs: Execs::default(),
         }
     }
 
@@ -64,6 +68,11 @@ impl Engine {
     /// The graph driver that was asked for; empty for none.
     pub(crate) fn driver_name(&self) -> &str {
         self.driver.as_deref().unwrap_or("")
+    }
+
+    /// The exec sessions of this process.
+    pub(crate) fn execs(&self) -> &Execs {
+        &self.execs
     }
 
     pub(crate) fn containers(&self) -> Containers<'_> {
@@ -134,7 +143,11 @@ impl Engine {
         }
         let id = container.id();
         match self.local.as_ref().filter(|local| local.take_wish()) {
-            Some(local) if !container.record.config.tty => local.begin(id)?,
+            Some(local)
+                if !container.record.config.tty && local::policy_of(container) == Policy::No =>
+            {
+                local.begin(id)?;
+            }
             _ => monitor::spawn_monitor(self, id)?,
         }
         drop(lock);

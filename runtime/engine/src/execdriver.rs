@@ -1,13 +1,18 @@
 //! From a container's record to a running process: what libcontainer shall do.
 
 use crate::Engine;
-use crate::container::{Container, Process, State, Status, write_file};
+use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
-use crate::{given, runconfig, security};
+use crate::security::{self, Security};
+use crate::{given, runconfig};
 use base::{Error, OnError, Result};
+use base_http::api::container::ContainerConfig;
+use base_http::api::exec::ExecConfig;
 use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
+use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{Join, Limits};
+use libcontainer::seccomp::Seccomp;
 use libcontainer::{Bind, Network, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -59,7 +64,9 @@ pub(crate) fn launch(
     let root = engine.root_of(container, image)?;
     let spec = spec(engine, container, root, foreground)?;
     let started = libcontainer::start(&spec, &stdio)?;
+    let again = State::read(&container.run).filter(|state| state.restarting);
     let state = State {
+        restart_count: again.map_or(0, |state| state.restart_count),
         status: Status::Running,
         process: Some(Process::of(started.pid)),
         started: Some(base::text::time::now()),
@@ -70,6 +77,71 @@ pub(crate) fn launch(
         return Err(error);
     }
     Ok(started)
+}
+
+/// A container's first process. Others are like it, but for what is asked for.
+fn program(engine: &Engine, record: &Record, security: Security) -> Result<Program> {
+    let (config, host) = (&record.config, &record.host_config);
+    Ok(Program {
+        arguments: record.command.clone(),
+        environment: runconfig::environment(config),
+        folder: config.working_dir.clone(),
+        user: config.user.clone(),
+        capabilities: security.capabilities,
+        no_new_privileges: security.no_new_privileges,
+        seccomp: security.seccomp,
+        groups: host.group_add.clone().unwrap_or_default(),
+        limits: given::limits(host)?,
+        oom_score: given::oom_score(host)?,
+        one_id: engine.user_namespace().is_some(),
+    })
+}
+
+/// Starts one more process in a container that runs.
+pub(crate) fn exec(
+    engine: &Engine,
+    container: &Container,
+    config: &ExecConfig,
+    stdio: &Stdio,
+) -> Result<Started> {
+    let record = &container.record;
+    let mut security = security::of(&record.host_config)?;
+    if config.privileged {
+        // As docker: capabilities, not devices; and the filter would forbid what they allow.
+        security.capabilities = Capabilities::all();
+        security.seccomp = Seccomp::Unconfined;
+    }
+    let mut program = program(engine, record, security)?;
+    program.arguments = config.cmd.clone().unwrap_or_default();
+    let terminal = ContainerConfig { tty: config.tty, ..record.config.clone() };
+    program.environment = runconfig::environment(&terminal);
+    for variable in config.env.iter().flatten() {
+        let name = variable.split('=').next();
+        program.environment.retain(|other| other.split('=').next() != name);
+        if variable.contains('=') {
+            program.environment.push(variable.clone());
+        }
+    }
+    if !config.user.is_empty() {
+        program.user.clone_from(&config.user);
+    }
+    if !config.working_dir.is_empty() {
+        program.folder.clone_from(&config.working_dir);
+    }
+    let state = container.state();
+    let process = state.process.as_ref().and_then(Process::folder);
+    let Some(first_process) = process else {
+        return Err(crate::engine::not_running(container.id()));
+    };
+    libcontainer::exec(
+        &libcontainer::Exec {
+            id: container.id(),
+            first_process: first_process.as_fd(),
+            program: &program,
+            has_cgroup: !program.one_id,
+        },
+        stdio,
+    )
 }
 
 fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: bool) -> Result<Spec> {
@@ -106,19 +178,7 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         privileged: host.privileged,
         system_paths: security.system_paths,
         hostname: config.hostname.clone(),
-        program: Program {
-            arguments: record.command.clone(),
-            environment: runconfig::environment(config),
-            folder: config.working_dir.clone(),
-            user: config.user.clone(),
-            capabilities: security.capabilities,
-            no_new_privileges: security.no_new_privileges,
-            seccomp: security.seccomp,
-            groups: host.group_add.clone().unwrap_or_default(),
-            limits: given::limits(host)?,
-            oom_score: given::oom_score(host)?,
-            one_id: user_namespace.is_some(),
-        },
+        program: program(engine, record, security)?,
         network,
         binds,
         tmpfs: given::tmpfs(host)?,
@@ -169,10 +229,7 @@ fn host_file(path: &str) -> Vec<u8> {
 }
 
 /// Refuses at creation what a start could not do.
-pub(crate) fn check(
-    container: &crate::container::Record,
-    ordinary_user: bool,
-) -> Result<Vec<String>> {
+pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<String>> {
     let host = &container.host_config;
     let mut warnings = Vec::new();
     match host.network_mode.as_str() {
@@ -205,6 +262,9 @@ pub(crate) fn check(
     }
     for bind in host.binds.iter().flatten() {
         runconfig::parse_bind(bind)?;
+    }
+    if monitor::Policy::of(&host.restart_policy)? != monitor::Policy::No && host.auto_remove {
+        return Err(Error::bad_input("can't create 'AutoRemove' container with restart policy"));
     }
     let limits = [host.memory, host.memory_swap, host.pids_limit.unwrap_or(0)];
     if host.memory > 0 && host.memory < 512 << 10 {

@@ -85,7 +85,7 @@ struct OwnWork {
 }
 
 impl Work for OwnWork {
-    fn start(&mut self, _: Option<OwnedFd>) -> Result<Start> {
+    fn start(&mut self, _: Option<OwnedFd>, _again: bool) -> Result<Start> {
         let _lock = self.made.lock.take();
         let Made { container, image, .. } = &self.made;
         let streams = execdriver::own_stdio(container)?;

@@ -6,7 +6,7 @@
 //! it hands to the client.
 
 use crate::container::Container;
-use crate::monitor::{Config, Monitor, Running, Start, Work};
+use crate::monitor::{Config, Monitor, Policy, Running, Start, Work};
 use crate::{Engine, execdriver};
 use base::{Error, OnError, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -192,7 +192,13 @@ pub(crate) fn monitor_config(container: &Container, foreground: bool) -> Config 
         input_once: config.stdin_once,
         direct: foreground && !log && !config.tty,
         log,
+        policy: policy_of(container),
     }
+}
+
+/// When it is started again. It was read when the container was made.
+pub(crate) fn policy_of(container: &Container) -> Policy {
+    Policy::of(&container.record.host_config.restart_policy).unwrap_or_default()
 }
 
 /// The heavy work, done right here.
@@ -203,7 +209,7 @@ struct LocalWork {
 }
 
 impl Work for LocalWork {
-    fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start> {
+    fn start(&mut self, stdin: Option<OwnedFd>, _again: bool) -> Result<Start> {
         let container = self.engine.containers().find(&self.id)?;
         let _lock = container.lock()?;
         let streams = if self.direct {

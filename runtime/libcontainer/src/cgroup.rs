@@ -7,8 +7,11 @@
 //! first failure.
 
 mod filter;
+mod freezer;
 mod version1;
 mod version2;
+
+pub use freezer::{freeze, is_frozen};
 
 use crate::devices::Rule;
 use base::{Error, Kind, OnError, Result};
@@ -136,6 +139,20 @@ impl Cgroup {
         }
     }
 
+    /// The cgroups of a container that runs.
+    pub fn existing(id: &str) -> Result<Cgroup> {
+        let layout = Layout::find();
+        let folder = |tree| Path::new(tree).join(PARENT).join(id);
+        let unified = layout.unified().map(folder).filter(|folder| folder.exists());
+        let mut hierarchies = Vec::new();
+        if matches!(layout, Layout::Hybrid | Layout::Version1) {
+            let joined = |name: &&&str| version1::folder(name, id).exists();
+            hierarchies.extend(version1::ALL.iter().filter(joined));
+        }
+        let unified = unified.map(|folder| open_folder(&folder.to_string_lossy())).transpose()?;
+        Ok(Cgroup { layout, id: id.to_string(), unified, hierarchies })
+    }
+
     fn own_devices(&self, rules: Option<&[Rule]>) -> Result<()> {
         match (rules, &self.unified) {
             (None, _) => Ok(()),
@@ -193,7 +210,8 @@ impl Cgroup {
     /// when the kernel could not let it be born there.
     pub fn join(&self, pid: Pid, was_born_in: bool) -> Result<()> {
         let pid = pid.as_raw_nonzero().to_string();
-        if let Some(tree) = self.layout.unified().filter(|_| !was_born_in) {
+        let unborn = self.unified.is_some() && !was_born_in;
+        if let Some(tree) = self.layout.unified().filter(|_| unborn) {
             write(&Path::new(tree).join(PARENT).join(&self.id).join("cgroup.procs"), &pid)?;
         }
         for hierarchy in &self.hierarchies {

@@ -13,6 +13,7 @@
 pub mod capabilities;
 pub mod cgroup;
 pub mod devices;
+mod exec;
 mod mounts;
 mod plan;
 mod prepare;
@@ -23,6 +24,7 @@ mod spec;
 mod start;
 pub mod users;
 
+pub use exec::{Exec, exec};
 pub use spec::{
     Bind, Network, Program, ResourceLimit, RootSource, Spec, Stdio, Tmpfs, UserNamespace,
 };

@@ -160,7 +160,7 @@ fn act(
     match child.answer(&mut received).on("talk to", "container")? {
         Answer::Running => Ok(received.pop()),
         Answer::Failed { offset, errno } => Err(failed(&late, offset, errno, spec)),
-        Answer::Waiting | Answer::Died => Err(died()),
+        Answer::Waiting | Answer::Forked(_) | Answer::Died => Err(died()),
     }
 }
 
@@ -176,7 +176,7 @@ fn answered(child: &Child, plan: &Plan, spec: &Spec, received: &mut Vec<OwnedFd>
     match child.answer(received).on("talk to", "container")? {
         Answer::Waiting => Ok(()),
         Answer::Failed { offset, errno } => Err(failed(plan, offset, errno, spec)),
-        Answer::Running | Answer::Died => Err(died()),
+        Answer::Running | Answer::Forked(_) | Answer::Died => Err(died()),
     }
 }
 
@@ -184,8 +184,21 @@ fn died() -> Error {
     Error::other("start container: its process was killed before the command ran (memory limit?)")
 }
 
-/// A step's failure in the words that users of docker know.
 fn failed(plan: &Plan, offset: usize, errno: Errno, spec: &Spec) -> Error {
+    let (_, object) = plan.describe(offset);
+    let executes = plan.bytes().get(offset) == Some(&(Operation::Execute as u8));
+    if matches!(spec.root, RootSource::Overlay { .. })
+        && !executes
+        && object.contains(&*spec.mount_point.to_string_lossy())
+        && let Some(error) = root::explain(errno)
+    {
+        return error;
+    }
+    step_failed(plan, offset, errno)
+}
+
+/// A step's failure in the words that users of docker know.
+pub(crate) fn step_failed(plan: &Plan, offset: usize, errno: Errno) -> Error {
     let (action, object) = plan.describe(offset);
     if plan.bytes().get(offset) == Some(&(Operation::Execute as u8)) {
         let reason = match errno {
@@ -196,12 +209,6 @@ fn failed(plan: &Plan, offset: usize, errno: Errno, spec: &Spec) -> Error {
             errno => return Error::bad_input(format!("exec: {object:?}: {}", reason(errno))),
         };
         return Error::bad_input(format!("exec: {object:?}: {reason}"));
-    }
-    if matches!(spec.root, RootSource::Overlay { .. })
-        && object.contains(&*spec.mount_point.to_string_lossy())
-        && let Some(error) = root::explain(errno)
-    {
-        return error;
     }
     if plan.bytes().get(offset) == Some(&(Operation::Filter as u8))
         && matches!(errno, Errno::INVAL | Errno::NOSYS)

@@ -285,3 +285,13 @@ json_object! {
         "Error" ? => pub error: Option<WaitError>,
     }
 }
+json_object! {
+    /// The answer of `GET /containers/ID/top`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct ContainerTop {
+        /// The columns' names.
+        "Titles" => pub titles: Vec<String>,
+        /// A row for each process.
+        "Processes" => pub processes: Vec<Vec<String>>,
+    }
+}

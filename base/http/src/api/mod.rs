@@ -9,6 +9,7 @@
 
 pub mod container;
 pub mod error;
+pub mod exec;
 pub mod host_config;
 pub mod image;
 pub mod progress;
@@ -19,6 +20,7 @@ pub use container::{
     WaitResponse,
 };
 pub use error::ErrorMessage;
+pub use exec::{ExecConfig, ExecCreated, ExecInspect, ExecStart};
 pub use host_config::{HostConfig, LogConfig};
 pub use image::{DeleteResponse, ImageInspect, ImageSummary};
 pub use progress::ProgressMessage;

@@ -135,3 +135,14 @@ json_object! {
         "Warnings" ? => pub warnings: Vec<String>,
     }
 }
+
+json_object! {
+    /// The answer of `POST /coracle/boot`: containers by name.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct Restored {
+        /// Those that were started.
+        "Started" => pub started: Vec<String>,
+        /// Those that were not, each with the reason.
+        "Failed" => pub failed: Vec<String>,
+    }
+}

@@ -149,11 +149,15 @@ fn read_only_flags(object: RawFd) -> Result<u64, Errno> {
 
 /// "/proc/self/fd/N" in a buffer of the caller's.
 pub(super) fn descriptor_path(descriptor: RawFd, buffer: &mut [u8; 32]) -> &CStr {
-    const PREFIX: &[u8] = b"/proc/self/fd/";
-    buffer[..PREFIX.len()].copy_from_slice(PREFIX);
+    numbered_path(c"/proc/self/fd/", descriptor.unsigned_abs(), buffer)
+}
+
+/// A path that ends with a number. The prefix has at most 20 bytes.
+pub(super) fn numbered_path<'a>(prefix: &CStr, number: u32, buffer: &'a mut [u8; 32]) -> &'a CStr {
+    let prefix = prefix.to_bytes();
     let mut digits = [0_u8; 10];
     let mut first = digits.len();
-    let mut rest = descriptor.unsigned_abs();
+    let mut rest = number;
     while first > 0 {
         first -= 1;
         digits[first] = b'0' + (rest % 10) as u8;
@@ -162,9 +166,10 @@ pub(super) fn descriptor_path(descriptor: RawFd, buffer: &mut [u8; 32]) -> &CStr
             break;
         }
     }
-    let length = digits.len() - first;
-    buffer[PREFIX.len()..PREFIX.len() + length].copy_from_slice(&digits[first..]);
-    buffer[PREFIX.len() + length] = 0;
+    let bytes = prefix.iter().chain(&digits[first..]).chain(&[0]);
+    for (place, byte) in buffer.iter_mut().zip(bytes) {
+        *place = *byte;
+    }
     CStr::from_bytes_until_nul(buffer).unwrap_or(c"")
 }
 

@@ -11,6 +11,20 @@ pub(super) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<(), 
     check_int(unsafe { libc::prctl(option, argument, 0, 0, 0) }).map(drop)
 }
 
+/// Goes on in a new process whose parent is our own parent; this one tells its number and ends.
+pub(super) fn fork() -> Result<(), Errno> {
+    let flags = libc::CLONE_PARENT as libc::c_ulong;
+    // SAFETY: a fork: the child goes on with a copy of our memory and stack, in which nothing has
+    // changed; as the walker, it allocates nothing and takes no lock.
+    let pid = unsafe { raw!(libc::SYS_clone, flags, 0_usize, 0_usize, 0_usize, 0_usize) }?;
+    if pid == 0 {
+        return Ok(());
+    }
+    say(&Record::Forked { pid: pid as i32 });
+    // SAFETY: _exit never returns and runs nothing of ours.
+    unsafe { libc::_exit(0) }
+}
+
 /// Sets IFF_UP on `lo` (netdevice(7)). A kernel without IPv4 has nothing to bring up.
 pub(super) fn loopback_up() -> Result<(), Errno> {
     // SAFETY: a plain socket call.

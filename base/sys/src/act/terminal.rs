@@ -1,6 +1,6 @@
 //! The container's terminal: a pair in its own devpts; the master goes to the parent.
 
-use super::mounts::{descriptor_path, mount};
+use super::mounts::{descriptor_path, mount, numbered_path};
 use super::{Record, Walker, close, open, say_with};
 use crate::Errno;
 use crate::syscall::check_int;
@@ -56,6 +56,9 @@ fn slave_of(master: RawFd) -> Result<RawFd, Errno> {
         Err(Errno::INVAL | Errno::NOTTY) => (),
         Err(errno) => return Err(errno),
     }
-    // A fresh devpts instance: its first terminal is number 0.
-    open(c"dev/pts/0", libc::O_RDWR | libc::O_NOCTTY)
+    let mut number: libc::c_uint = 0;
+    // SAFETY: TIOCGPTN writes an unsigned int.
+    check_int(unsafe { libc::ioctl(master, libc::TIOCGPTN as _, &raw mut number) })?;
+    let mut name = [0; 32];
+    open(numbered_path(c"dev/pts/", number, &mut name), libc::O_RDWR | libc::O_NOCTTY)
 }

@@ -44,6 +44,7 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failur
     session.signals.take_over();
     let foreground = Foreground {
         session,
+        kind: "/containers/",
         id: &found.id,
         tty,
         proxy: !tty && matches.switch("sig-proxy", true),
@@ -55,7 +56,7 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failur
         foreground.resize(1);
         foreground.resize(0);
     }
-    let end = foreground.run(waiting, Some(attached), stdin);
+    let end = foreground.run(Some(waiting), Some(attached), stdin);
     drop(raw);
     match end? {
         End::Code(code) => Ok(code),

@@ -38,6 +38,9 @@ macro_rules! container_flags {
             Flag::text("pull", "string", $pull).default("missing"),
             Flag::switch("quiet", "Suppress the pull output").short(b'q'),
             Flag::switch("read-only", "Mount the container's root filesystem as read only"),
+            Flag::text("restart", "string", "Restart policy to apply when a container exits")
+                .default("no")
+                .checked($crate::create_request::check_restart),
             Flag::switch(
                 "rm",
                 "Automatically remove the container and its associated anonymous volumes when it \

@@ -4,8 +4,10 @@
 //! and in the group of `PROGRAM` under which help shows it.
 
 mod attach;
+mod boot;
 mod container_flags;
 mod create;
+mod exec;
 mod images;
 mod import;
 mod info;
@@ -13,13 +15,17 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod pause;
 mod ps;
 mod pull;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
 mod start;
 mod stop;
+mod top;
 mod version;
 mod wait;
 
@@ -50,26 +56,34 @@ pub(crate) static PROGRAM: Program = Program {
             &[
                 &attach::COMMAND,
                 &create::COMMAND,
+                &exec::COMMAND,
                 &inspect::COMMAND,
                 &kill::COMMAND,
                 &logs::COMMAND,
+                &pause::PAUSE,
                 &ps::COMMAND,
+                &rename::COMMAND,
+                &restart::COMMAND,
                 &rm::COMMAND,
                 &run::COMMAND,
                 &start::COMMAND,
                 &stop::COMMAND,
+                &top::COMMAND,
+                &pause::UNPAUSE,
                 &wait::COMMAND,
             ],
         ),
         ("Images", &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &rmi::COMMAND]),
-        ("System", &[&info::COMMAND, &version::COMMAND]),
+        ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 17] = [
+const VERBS: [(&str, Verb); 24] = [
     ("attach", attach::run),
+    ("boot", boot::run),
     ("create", create::run),
+    ("exec", exec::run),
     ("images", images::run),
     ("import", import::run),
     ("info", info::run),
@@ -77,12 +91,17 @@ const VERBS: [(&str, Verb); 17] = [
     ("kill", kill::run),
     ("load", load::run),
     ("logs", logs::run),
+    ("pause", pause::pause),
     ("ps", ps::run),
+    ("rename", rename::run),
+    ("restart", restart::run),
     ("rm", rm::run),
     ("rmi", rmi::run),
     ("run", run::run),
     ("start", start::run),
     ("stop", stop::run),
+    ("top", top::run),
+    ("unpause", pause::unpause),
     ("version", version::run),
     ("wait", wait::run),
 ];

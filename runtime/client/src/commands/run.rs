@@ -51,9 +51,11 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
         session.print_line(id)?;
         return started.map(|()| 0).map_err(refused);
     }
-    let ours = session.connect.in_process() && !tty;
-    let foreground =
-        Foreground { session, id, tty, proxy: !tty && matches.switch("sig-proxy", true), ours };
+    // What is started again needs a monitor that outlives us.
+    let again = matches.text("restart").is_some_and(|policy| policy != "no");
+    let ours = session.connect.in_process() && !tty && !again;
+    let proxy = !tty && matches.switch("sig-proxy", true);
+    let foreground = Foreground { session, kind: "/containers/", id, tty, proxy, ours };
     let condition = if matches.on("rm") { "removed" } else { "next-exit" };
     go(&foreground, condition, stdin, !direct, matches.on("rm"))
 }
@@ -117,7 +119,7 @@ pub(super) fn go(
     if tty {
         foreground.resize(0);
     }
-    let end = foreground.run(waiting, attached, stdin);
+    let end = foreground.run(Some(waiting), attached, stdin);
     drop(raw);
     match end {
         Ok(End::Code(code)) => Ok(code),

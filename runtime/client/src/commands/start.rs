@@ -59,12 +59,14 @@ fn in_foreground(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure
     let stdin = matches.on("interactive") && found.config.open_stdin;
     check_terminal(tty, stdin)?;
     let removed = found.host_config.auto_remove;
+    let again = !matches!(found.host_config.restart_policy.name.as_str(), "" | "no");
     let foreground = Foreground {
         session,
+        kind: "/containers/",
         id: &found.id,
         tty,
         proxy: !tty && matches.switch("sig-proxy", true),
-        ours: session.connect.in_process() && !tty,
+        ours: session.connect.in_process() && !tty && !again,
     };
     let condition = if removed { "removed" } else { "next-exit" };
     // docker's `start -a` has 1 for every refusal.

@@ -37,13 +37,16 @@ pub(crate) enum Wish {
     Running,
     /// Stopped by the user.
     Stopped,
+    /// It has ended, and its policy `on-failure` has nothing more to do.
+    Ended,
 }
 
 impl Wish {
-    const ALL: [(Wish, &'static str); 3] = [
+    const ALL: [(Wish, &'static str); 4] = [
         (Wish::Created, "wish-created"),
         (Wish::Running, "wish-running"),
         (Wish::Stopped, "wish-stopped"),
+        (Wish::Ended, "wish-ended"),
     ];
 
     fn name(self) -> &'static str {
@@ -323,6 +326,26 @@ impl<'a> Containers<'a> {
         }
         containers.sort_by(|a, b| b.record.created.cmp(&a.record.created));
         Ok(containers)
+    }
+
+    /// Gives it another name. `Conflict` when that is taken.
+    pub(crate) fn rename(&self, container: &Container, name: &str) -> Result<()> {
+        let _lock = container.lock()?;
+        let record = &container.record;
+        if name == record.name {
+            return Err(Error::bad_input(
+                "Renaming a container with the same name as its current name",
+            ));
+        }
+        names::claim(self, name, &record.id, container.is_temporary())?;
+        let renamed = Record { name: name.to_string(), ..(**record).clone() };
+        let sync = if container.is_temporary() { Sync::No } else { Sync::Yes };
+        let text = json::to_string(&renamed);
+        let folder = &container.folder;
+        let written = base::files::write_then_rename(folder, "config.json", text.as_bytes(), sync);
+        let free = if written.is_ok() { &record.name } else { &renamed.name };
+        names::release(self, free, &record.id);
+        written
     }
 
     /// Takes it away: name and record, then the run folder. Goes on past errors, gives the first.

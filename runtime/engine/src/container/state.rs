@@ -46,6 +46,16 @@ impl Process {
         Process { pid, start: start_time(pid).unwrap_or(0), boot: boot_id() }
     }
 
+    /// Its folder in /proc, if it still is that process and lives.
+    pub(crate) fn folder(&self) -> Option<std::os::fd::OwnedFd> {
+        use rustix::fs::{Mode, OFlags};
+        let path = format!("/proc/{}", self.pid);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = base::paths::open(Path::new(&path), flags, Mode::empty()).ok()?;
+        // Looked at after the descriptor is there: that never shows another process.
+        self.open().is_some().then_some(folder)
+    }
+
     /// A hold on it, if it still is that process and lives.
     pub(crate) fn open(&self) -> Option<base::sys::process::Process> {
         let process = base::sys::process::Process::open(Pid::from_raw(self.pid)?).ok()?;
@@ -92,6 +102,10 @@ pub(crate) struct State {
     pub(crate) finished: Option<Time>,
     pub(crate) exit_code: i32,
     pub(crate) out_of_memory: bool,
+    /// It has ended, and its monitor is about to start it again.
+    pub(crate) restarting: bool,
+    /// How often its policy has started it again.
+    pub(crate) restart_count: u32,
     /// Why it could not be started, or why its exit code is not known.
     pub(crate) error: String,
 }
@@ -127,6 +141,8 @@ impl State {
                 "finished" => state.finished = time(value),
                 "exit-code" => state.exit_code = value.parse().unwrap_or(255),
                 "out-of-memory" => state.out_of_memory = true,
+                "restarting" => state.restarting = true,
+                "restarts" => state.restart_count = value.parse().unwrap_or(0),
                 "error" => state.error = value.to_string(),
                 _ => (),
             }
@@ -147,8 +163,13 @@ impl State {
         if self.exit_code != 0 || self.status == Status::Exited {
             text.push_str(&format!("exit-code {}\n", self.exit_code));
         }
-        if self.out_of_memory {
-            text.push_str("out-of-memory\n");
+        for (word, is_so) in
+            [("out-of-memory\n", self.out_of_memory), ("restarting\n", self.restarting)]
+        {
+            text.push_str(if is_so { word } else { "" });
+        }
+        if self.restart_count != 0 {
+            text.push_str(&format!("restarts {}\n", self.restart_count));
         }
         if !self.error.is_empty() {
             text.push_str(&format!("error {}\n", self.error.replace('\n', " ")));
@@ -199,6 +220,8 @@ mod tests {
             finished: Some((-3, 4)),
             exit_code: 137,
             out_of_memory: true,
+            restarting: true,
+            restart_count: 7,
             error: "a b\nc".into(),
         };
         let read = State::parse(&state.text());

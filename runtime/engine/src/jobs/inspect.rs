@@ -39,13 +39,15 @@ impl Inspect {
                 ..MountPoint::default()
             })
             .collect();
+        let paused = is_paused(&state, &record.id);
         let mut command = record.command.into_iter();
         Ok(ContainerInspect {
             id: record.id,
             created: record.created,
             path: command.next().unwrap_or_default(),
             args: command.collect(),
-            state: in_docker_terms(&state),
+            restart_count: i64::from(state.restart_count),
+            state: in_docker_terms(&state, paused),
             image: record.image,
             resolv_conf_path,
             hostname_path,
@@ -67,15 +69,22 @@ impl Inspect {
     }
 }
 
-fn in_docker_terms(state: &State) -> ContainerState {
+/// Whether a running container is frozen.
+pub(super) fn is_paused(state: &State, id: &str) -> bool {
+    state.status == Status::Running && libcontainer::cgroup::is_frozen(id)
+}
+
+fn in_docker_terms(state: &State, paused: bool) -> ContainerState {
     let time = |time: Option<(i64, u32)>| {
         time.map_or("0001-01-01T00:00:00Z".to_string(), |(seconds, nanos)| rfc3339(seconds, nanos))
     };
     let running = state.status == Status::Running;
     let pid = state.process.as_ref().filter(|_| running).map_or(0, |process| process.pid);
     ContainerState {
-        status: state.status.name().to_string(),
+        status: super::list::word(state, paused).to_string(),
         running,
+        paused,
+        restarting: state.restarting,
         oom_killed: state.out_of_memory,
         pid: i64::from(pid),
         exit_code: i64::from(state.exit_code),

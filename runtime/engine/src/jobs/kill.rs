@@ -24,7 +24,12 @@ impl Kill {
         if signal == Signal::KILL {
             container.set_wish(Wish::Stopped)?;
         }
-        state.signal(container.id(), signal)
+        state.signal(container.id(), signal)?;
+        if signal == Signal::KILL {
+            // The version 1 freezer holds it even then.
+            let _ = super::stop::thaw(container.id());
+        }
+        Ok(())
     }
 }
 

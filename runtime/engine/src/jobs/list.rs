@@ -24,7 +24,10 @@ impl List {
         let mut rows = Vec::new();
         for container in engine.containers().list()? {
             let state = container.state();
-            if state.status != Status::Running && (!all || engine.heal(&container)) {
+            if state.status != Status::Running
+                && !state.restarting
+                && (!all || engine.heal(&container))
+            {
                 continue;
             }
             rows.push(row(&container, &state));
@@ -36,6 +39,7 @@ impl List {
 
 fn row(container: &Container, state: &State) -> ContainerSummary {
     let record = &container.record;
+    let paused = super::inspect::is_paused(state, &record.id);
     ContainerSummary {
         id: record.id.clone(),
         names: vec![format!("/{}", record.name)],
@@ -44,8 +48,8 @@ fn row(container: &Container, state: &State) -> ContainerSummary {
         command: command_line(&record.command),
         created: parse(&record.created).map_or(0, |(seconds, _)| seconds),
         labels: record.config.labels.clone().unwrap_or_default(),
-        state: state.status.name().to_string(),
-        status: in_words(state),
+        state: word(state, paused).to_string(),
+        status: in_words(state) + if paused { " (Paused)" } else { "" },
         host_config: SummaryHostConfig { network_mode: record.host_config.network_mode.clone() },
         network_settings: Raw::of(&base::json::Empty),
         ..ContainerSummary::default()
@@ -60,12 +64,25 @@ fn command_line(words: &[String]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
+/// Docker's word for a state.
+pub(super) fn word(state: &State, paused: bool) -> &'static str {
+    match (paused, state.restarting) {
+        (true, _) => "paused",
+        (_, true) => "restarting",
+        _ => state.status.name(),
+    }
+}
+
 /// `Up 2 hours`, `Exited (0) 3 minutes ago`, `Created`.
 fn in_words(state: &State) -> String {
     let since = |time: Option<(i64, u32)>| time.map(|(seconds, _)| ago(now().0 - seconds));
     match state.status {
         Status::Created => "Created".to_string(),
         Status::Running => format!("Up {}", since(state.started).unwrap_or_default()),
+        Status::Exited if state.restarting => {
+            let time = since(state.finished).unwrap_or_default();
+            format!("Restarting ({}) {time} ago", state.exit_code)
+        }
         Status::Exited => match since(state.finished) {
             Some(time) => format!("Exited ({}) {time} ago", state.exit_code),
             None => format!("Exited ({})", state.exit_code),

@@ -75,7 +75,8 @@ impl Logs {
             let running = engine
                 .containers()
                 .open(container.id())?
-                .is_some_and(|container| container.state().status == Status::Running);
+                .map(|container| container.state())
+                .is_some_and(|state| state.status == Status::Running || state.restarting);
             while let Some(line) = reader.next() {
                 if self.wants(&line) {
                     self.give(&line, out).on("write", "logs")?;

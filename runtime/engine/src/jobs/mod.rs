@@ -4,25 +4,37 @@
 //! sees a request or a command line.
 
 mod create;
+mod exec;
 mod image;
 mod inspect;
 mod kill;
 mod list;
 mod logs;
+mod pause;
 mod remove;
+mod rename;
+mod restart;
+mod restore;
 mod start;
 mod stop;
 mod system;
-mod wait;
+mod top;
+pub(crate) mod wait;
 
 pub(crate) use create::{Create, Made};
+pub(crate) use exec::{ExecCreate, Execs};
 pub(crate) use image::{Images, Import, InspectImage, Load, Pull, RemoveImage};
 pub(crate) use inspect::Inspect;
 pub(crate) use kill::Kill;
 pub(crate) use list::List;
 pub(crate) use logs::Logs;
+pub(crate) use pause::Pause;
 pub(crate) use remove::Remove;
+pub(crate) use rename::Rename;
+pub(crate) use restart::Restart;
+pub(crate) use restore::Restore;
 pub(crate) use start::{Attach, Resize, Start};
 pub(crate) use stop::Stop;
 pub(crate) use system::{info, version};
+pub(crate) use top::Top;
 pub(crate) use wait::{Condition, Wait};

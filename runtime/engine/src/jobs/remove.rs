@@ -1,9 +1,10 @@
 //! `remove` (Docker's job `delete`): takes a container away.
 
-use super::stop::ends_within;
+use super::stop::{ends_within, stop_restarts, thaw};
 use super::{Condition, Wait};
 use crate::Engine;
-use crate::container::{Container, Status};
+use crate::container::{Container, Status, Wish};
+use crate::monitor::Policy;
 use base::{Error, Kind, Result};
 use rustix::process::Signal;
 
@@ -23,7 +24,11 @@ impl Remove {
         let container = engine.containers().find(&self.container)?;
         // Somebody may start it again between its end and its removal.
         for _ in 0..MOST_TRIES {
-            if container.state().status == Status::Running {
+            let state = container.state();
+            if state.restarting {
+                stop_restarts(&container)?;
+            }
+            if state.status == Status::Running {
                 if !self.force {
                     return Err(Error::conflict(format!(
                         "cannot remove container \"/{}\": container is running: stop the container \
@@ -45,12 +50,17 @@ impl Remove {
 /// Kills it, and waits until its monitor has written down its end. A monitor that does not do so in
 /// time (it was stopped, say) is not needed.
 fn end(engine: &Engine, container: &Container) -> Result<()> {
+    if crate::local::policy_of(container) != Policy::No {
+        container.set_wish(Wish::Stopped)?;
+    }
     let wait = Wait { container: container.id().to_string(), condition: Condition::NextExit };
     let waiting = wait.begin(engine);
     let state = container.state();
     if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
         // It may end by itself just now.
         let _ = state.signal(container.id(), Signal::KILL);
+        // The version 1 freezer holds it even then.
+        let _ = thaw(container.id());
         if !ends_within(&process, PATIENCE)? {
             let text = format!("container {} does not end: a process hangs", container.id());
             return Err(Error::other(text));

@@ -20,14 +20,18 @@ impl Start {
         if container.state().status == Status::Running {
             return Err(Error::new(Kind::NotModified, "already running"));
         }
+        // Before it can end: a policy starts nothing again that is wished to be stopped.
+        let last_wish = container.wish();
+        container.set_wish(Wish::Running)?;
         if let Err(error) = start(engine, &container) {
+            let _ = container.set_wish(last_wish);
             // The monitor has removed one that asked for it, as docker does.
             if !container.record.host_config.auto_remove {
                 note_failure(&container, &error);
             }
             return Err(error);
         }
-        container.set_wish(Wish::Running)
+        Ok(())
     }
 }
 

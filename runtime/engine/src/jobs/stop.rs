@@ -3,7 +3,8 @@
 use super::wait::is_readable_within;
 use super::{Condition, Wait};
 use crate::Engine;
-use crate::container::{Status, Wish};
+use crate::container::{Container, State, Status, Wish};
+use crate::monitor::control::{Control, Message};
 use base::sys::process::Process;
 use base::{Error, Kind, OnError, Result};
 use rustix::process::Signal;
@@ -30,6 +31,9 @@ impl Stop {
         };
         let state = container.state();
         let process = state.process.as_ref().and_then(|process| process.open());
+        if state.restarting {
+            return stop_restarts(&container);
+        }
         let (Status::Running, Some(process)) = (state.status, process) else {
             return Err(Error::new(Kind::NotModified, "not running"));
         };
@@ -38,11 +42,35 @@ impl Stop {
         let waiting = wait.begin(engine)?;
         let seconds = self.seconds.or(config.stop_timeout).unwrap_or(DEFAULT_SECONDS);
         let gone = |sent| matches!(sent, Err(rustix::io::Errno::SRCH));
+        // What is frozen hears no signal.
+        let _ = thaw(container.id());
         if !gone(process.signal(polite)) && !ends_within(&process, seconds)? {
             let _ = process.signal(Signal::KILL);
         }
         // Until its end is written down, by a monitor that can.
         waiting.end_within(engine, DEFAULT_SECONDS).map(drop)
+    }
+}
+
+/// Its monitor, or the worker that is at it, looks at the wish.
+pub(super) fn stop_restarts(container: &Container) -> Result<()> {
+    container.set_wish(Wish::Stopped)?;
+    if let Ok(control) = Control::connect(&container.run) {
+        let _ = control.ask(Message::Look, &[]);
+    }
+    let _lock = container.lock()?;
+    let state = State::read(&container.run).unwrap_or_default();
+    match state.restarting {
+        true => State { restarting: false, ..state }.write(&container.run),
+        false => Ok(()),
+    }
+}
+
+/// Lets a paused container go on.
+pub(super) fn thaw(id: &str) -> Result<()> {
+    match libcontainer::cgroup::is_frozen(id) {
+        true => libcontainer::cgroup::freeze(id, false),
+        false => Ok(()),
     }
 }
 

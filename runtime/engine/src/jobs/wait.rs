@@ -81,7 +81,7 @@ impl Waiting {
 }
 
 /// Waits until a descriptor can be read, at most so many seconds; below 0: for ever.
-pub(super) fn is_readable_within(descriptor: &impl AsFd, seconds: i64) -> Result<bool> {
+pub(crate) fn is_readable_within(descriptor: &impl AsFd, seconds: i64) -> Result<bool> {
     let timeout = Timespec { tv_sec: seconds.min(1 << 31), tv_nsec: 0 };
     let timeout = (seconds >= 0).then_some(&timeout);
     let mut waiting = [PollFd::new(descriptor, PollFlags::IN)];

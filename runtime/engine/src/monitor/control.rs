@@ -35,6 +35,8 @@ pub(crate) enum Message {
     Wait(bool),
     /// The terminal's new size: columns, rows.
     Resize(u16, u16),
+    /// The wish has changed: a start that is due may not be wanted any more.
+    Look,
     /// It is done.
     Done,
     /// The container has ended, with this exit code.
@@ -61,6 +63,7 @@ impl Message {
             Message::Wait(removed) => (3, u32::from(removed), 0),
             Message::Resize(columns, rows) => (4, u32::from(columns), u32::from(rows)),
             Message::Done => (5, 0, 0),
+            Message::Look => (8, 0, 0),
             Message::Ended(code) => (6, code as u32, 0),
             Message::Failed(kind, length) => {
                 (7, KINDS.iter().position(|other| *other == kind).unwrap_or(0) as u32, length)
@@ -89,6 +92,7 @@ impl Message {
             3 => Message::Wait(first != 0),
             4 => Message::Resize(first as u16, second as u16),
             5 => Message::Done,
+            8 => Message::Look,
             6 => Message::Ended(first as i32),
             7 => Message::Failed(*KINDS.get(first as usize)?, second.min(LONGEST_TEXT as u32)),
             _ => return None,
@@ -227,6 +231,7 @@ mod tests {
             Message::Wait(true),
             Message::Resize(80, 24),
             Message::Done,
+            Message::Look,
             Message::Ended(-1),
             Message::Failed(Kind::Conflict, 7),
         ];

@@ -15,17 +15,21 @@ pub(crate) mod control;
 mod log;
 mod poll;
 mod process;
+mod relay;
+mod restart;
 mod streams;
 
 pub(crate) use log::{LogLine, LogReader};
 pub(crate) use poll::{Config, Monitor};
 pub use process::{monitor_main, worker_main};
 pub(crate) use process::{open_null, spawn_monitor, spawn_reaper};
+pub(crate) use relay::Relay;
+pub(crate) use restart::Policy;
 pub(crate) use streams::container_outputs;
 
-use base::Result;
 use base::sys::process::Process;
-use std::os::fd::OwnedFd;
+use base::{OnError, Result};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// A container that was just started.
 pub(crate) struct Running {
@@ -43,10 +47,18 @@ pub(crate) enum Start {
     Worker(OwnedFd),
 }
 
+/// Sets a terminal's size.
+pub(crate) fn resize(terminal: BorrowedFd<'_>, columns: u16, rows: u16) -> Result<()> {
+    let size =
+        rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(terminal, size).on("resize", "terminal")
+}
+
 /// Heavy work, done for the monitor.
 pub(crate) trait Work {
     /// Starts the container. `stdin` is the read end of its standard input, when it has one.
-    fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start>;
+    /// `again`: its policy asks for it, not the user.
+    fn start(&mut self, stdin: Option<OwnedFd>, again: bool) -> Result<Start>;
     /// The worker has answered.
     fn started(&mut self) {}
     /// The worker failed, or was killed: what it made and could not undo is ended.
@@ -56,6 +68,12 @@ pub(crate) trait Work {
     fn leaves_nothing(&self) -> bool {
         false
     }
+    /// Whether the policy may start it again: not when the user has stopped it.
+    fn may_restart(&self) -> bool {
+        false
+    }
+    /// The policy has nothing more to do, after a reboot neither.
+    fn is_spent(&mut self) {}
     /// After the end: gives back the cgroup, and removes the container if it asked for that.
     fn release(&mut self) -> Result<()>;
 }

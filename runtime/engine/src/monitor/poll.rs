@@ -3,6 +3,7 @@
 use super::attached::{Attached, CHUNK, Typed};
 use super::control::{self, Message};
 use super::log::Log;
+use super::restart::{Policy, Restarts};
 use super::streams::Streams;
 use super::{Running, Start, Work};
 use crate::container::{State, Status};
@@ -28,6 +29,8 @@ pub(crate) struct Config {
     pub direct: bool,
     /// A log is written.
     pub log: bool,
+    /// When it is started again.
+    pub policy: Policy,
 }
 
 /// At most so many clients and connections at once.
@@ -64,6 +67,11 @@ pub(crate) struct Monitor {
     unseen_end: Option<State>,
     over: bool,
     exit_code: i32,
+    restarts: Restarts,
+    /// When the container was started, in milliseconds since the boot.
+    started: u64,
+    /// When it is to be started again.
+    due: Option<u64>,
 }
 
 /// What a ready descriptor belongs to.
@@ -105,8 +113,12 @@ impl Monitor {
             unseen_end: None,
             over: false,
             exit_code: NEVER_STARTED,
+            restarts: Restarts::default(),
+            started: now(),
+            due: None,
         };
         let state = State::read(run).unwrap_or_default();
+        monitor.restarts = Restarts::new(config.policy, state.restart_count);
         if state.status == Status::Running
             && let Some(process) = &state.process
         {
@@ -146,9 +158,12 @@ impl Monitor {
     /// caller's descriptors that can be read.
     pub(crate) fn turn(&mut self, extras: &[BorrowedFd<'_>]) -> Result<Vec<usize>> {
         if let Some(state) = self.unseen_end.take() {
-            self.write_end(state);
-            self.over = !self.run.exists();
+            self.restart_or_end(state);
+            self.over &= !self.run.exists();
             return Ok(Vec::new());
+        }
+        if self.due.is_some_and(|due| now() >= due) {
+            self.restart();
         }
         let mut ready_extras = Vec::new();
         let mut asked = false;
@@ -232,13 +247,19 @@ impl Monitor {
         let idle = extras.is_empty()
             && self.container.is_none()
             && self.worker.is_none()
-            && self.ending.is_none();
+            && self.ending.is_none()
+            && self.due.is_none();
         let due_now = self.ending.is_some() && self.streams.are_drained();
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let rest = self.due.map(|due| due.saturating_sub(now()));
+        let rest = rest.map(|rest| Timespec {
+            tv_sec: (rest / 1000) as i64,
+            tv_nsec: (rest % 1000 * 1_000_000) as _,
+        });
         let timeout = match (due_now, idle) {
             (true, _) => Some(&at_once),
             (_, true) => Some(&PATIENCE),
-            _ => None,
+            _ => rest.as_ref(),
         };
         match poll(&mut fds, timeout) {
             // Nobody is there, or the container was removed under those who are.
@@ -277,6 +298,8 @@ impl Monitor {
         let answer = match message {
             Message::Start => {
                 self.connections[number].asked_to_start = true;
+                self.due = None;
+                self.restarts.count = 0;
                 match self.start() {
                     // Answered when the worker has.
                     Ok(()) if self.worker.is_some() => return,
@@ -295,6 +318,13 @@ impl Monitor {
                 return;
             }
             Message::Resize(columns, rows) => self.resize(columns, rows),
+            Message::Look => {
+                if self.due.is_some() && !self.work.may_restart() {
+                    self.due = None;
+                    self.over = true;
+                }
+                Ok(())
+            }
             _ => Err(Error::other("monitor: unexpected message")),
         };
         self.answer(number, answer);
@@ -313,6 +343,22 @@ impl Monitor {
 
     /// Starts the container.
     pub(crate) fn start(&mut self) -> Result<()> {
+        self.start_as(false)
+    }
+
+    /// What the policy asks for.
+    fn restart(&mut self) {
+        self.due = None;
+        if !self.run.exists() || !self.work.may_restart() {
+            self.over = true;
+            return;
+        }
+        if let Err(error) = self.start_as(true) {
+            base::log::warn(error.message());
+        }
+    }
+
+    fn start_as(&mut self, again: bool) -> Result<()> {
         if self.container.is_some() || self.worker.is_some() {
             return Err(Error::conflict(format!("Container {} is already running", self.id)));
         }
@@ -323,7 +369,7 @@ impl Monitor {
                 stdin = Some(self.streams.make_input()?);
             }
         }
-        match self.work.start(stdin) {
+        match self.work.start(stdin, again) {
             Ok(Start::Done(running)) => self.runs(running),
             Ok(Start::Worker(worker)) => self.worker = Some(worker),
             Err(error) => {
@@ -335,6 +381,7 @@ impl Monitor {
     }
 
     fn runs(&mut self, mut running: Running) {
+        self.started = now();
         self.streams.terminal = running.terminal.take();
         if let Some(terminal) = &self.streams.terminal {
             let _ = rustix::io::ioctl_fionbio(terminal, true);
@@ -355,6 +402,7 @@ impl Monitor {
                 let _ = process.signal(rustix::process::Signal::KILL);
             }
             state.status = Status::Exited;
+            state.restarting = false;
             state.exit_code = NEVER_STARTED;
             state.process = None;
             let _ = state.write(&self.run);
@@ -408,10 +456,10 @@ impl Monitor {
     }
 
     fn resize(&self, columns: u16, rows: u16) -> Result<()> {
-        let Some(terminal) = &self.streams.terminal else { return Ok(()) };
-        let size =
-            rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
-        rustix::termios::tcsetwinsize(terminal, size).on("resize", "terminal")
+        match &self.streams.terminal {
+            Some(terminal) => super::resize(terminal.as_fd(), columns, rows),
+            None => Ok(()),
+        }
     }
 
     fn process_ended(&mut self) {
@@ -526,9 +574,23 @@ impl Monitor {
         }
         let exit_code = state.exit_code;
         self.exit_code = exit_code;
-        self.write_end(state);
+        self.restart_or_end(state);
         self.tell_waiters(exit_code);
-        self.over = true;
+    }
+
+    /// Writes down the end, and either sets the time of the next start or is over.
+    fn restart_or_end(&mut self, mut state: State) {
+        let ran = now().saturating_sub(self.started);
+        let may = self.config.policy != Policy::No && self.work.may_restart();
+        let delay = may.then(|| self.restarts.after_end(state.exit_code, ran)).flatten();
+        state.restarting = delay.is_some();
+        state.restart_count = self.restarts.count;
+        if may && delay.is_none() && self.restarts.is_spent() {
+            self.work.is_spent();
+        }
+        self.write_end(state);
+        self.due = delay.map(|delay| now() + delay);
+        self.over = delay.is_none();
     }
 
     /// Writes down how it ended, and has what it leaves behind put away.
@@ -561,6 +623,12 @@ impl Drop for Monitor {
         // Unless a successor has bound its own; the folder may be gone with the container.
         let _ = base::paths::unlink(&self.run.join(control::SOCKET));
     }
+}
+
+/// Milliseconds since the boot, suspended time included.
+fn now() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
 /// The state of a container whose end nobody saw.

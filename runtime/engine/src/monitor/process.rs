@@ -4,7 +4,7 @@
 use super::control::{self, Message};
 use super::{Monitor, Start, Work};
 use crate::Engine;
-use crate::container::{State, Status};
+use crate::container::{State, Status, Wish};
 use base::sys::{pass, spawn};
 use base::{Error, OnError, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -132,7 +132,8 @@ pub fn worker_main(words: Vec<OsString>) -> ExitCode {
         let mut word = || words.next().unwrap_or_default();
         let (job, id) = (word(), word());
         match job.as_str() {
-            "start" => start_and_report(&engine, &id, stdin, report.as_ref()),
+            "start" => start_and_report(&engine, &id, stdin, report.as_ref(), false),
+            "restart" => start_and_report(&engine, &id, stdin, report.as_ref(), true),
             "release" => engine.release(&id),
             "reap" => engine.reap(&id, &word()),
             _ => Err(Error::bad_input(format!("unknown job {job:?}"))),
@@ -155,6 +156,7 @@ fn start_and_report(
     id: &str,
     stdin: Option<OwnedFd>,
     report: Option<&OwnedFd>,
+    again: bool,
 ) -> Result<()> {
     let report = report.ok_or_else(|| Error::other("no monitor to report to"))?;
     let container = engine.containers().find(id)?;
@@ -162,6 +164,9 @@ fn start_and_report(
     let state = State::read(&container.run).unwrap_or_default();
     if state.status == Status::Running && state.is_alive() {
         return Err(Error::conflict(format!("Container {id} is already running")));
+    }
+    if again && container.wish() == Wish::Stopped {
+        return Err(Error::other(format!("container {id} was stopped")));
     }
     if has_ended(report) {
         return Err(Error::other(format!("start container {id}: its monitor was killed")));
@@ -199,19 +204,34 @@ struct ProcessWork {
 }
 
 impl Work for ProcessWork {
-    fn start(&mut self, stdin: Option<OwnedFd>) -> Result<Start> {
+    fn start(&mut self, stdin: Option<OwnedFd>, again: bool) -> Result<Start> {
+        let job = if again { "restart" } else { "start" };
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .on("socketpair", "worker")?;
         let mut extra = vec![theirs.as_fd()];
         extra.extend(stdin.as_ref().map(AsFd::as_fd));
-        self.worker = Some(start(&self.engine, WORKER, &["start", &self.id], &extra)?);
+        self.worker = Some(start(&self.engine, WORKER, &[job, &self.id], &extra)?);
         Ok(Start::Worker(ours))
     }
 
     fn started(&mut self) {
         if let Some(worker) = self.worker.take() {
             let _ = waitpid(Some(worker), WaitOptions::empty());
+        }
+    }
+
+    fn may_restart(&self) -> bool {
+        let found = self.engine.containers().open(&self.id);
+        found.ok().flatten().is_some_and(|container| container.wish() != Wish::Stopped)
+    }
+
+    fn is_spent(&mut self) {
+        let found = self.engine.containers().open(&self.id).ok().flatten();
+        if let Some(container) = found.filter(|container| container.wish() == Wish::Running)
+            && let Err(error) = container.set_wish(Wish::Ended)
+        {
+            base::log::warn(error.message());
         }
     }
 

@@ -36,13 +36,43 @@ pub(super) fn start(request: &mut Request<'_>) -> Result<Next> {
 }
 
 pub(super) fn stop(request: &mut Request<'_>) -> Result<Next> {
-    let job = jobs::Stop {
+    stop_of(request)?.run(request.engine)?;
+    nothing(request)
+}
+
+fn stop_of(request: &Request<'_>) -> Result<jobs::Stop> {
+    Ok(jobs::Stop {
         container: request.object(),
         seconds: request.number("t")?,
         signal: request.text("signal"),
-    };
+    })
+}
+
+pub(super) fn restart(request: &mut Request<'_>) -> Result<Next> {
+    jobs::Restart { stop: stop_of(request)? }.run(request.engine)?;
+    nothing(request)
+}
+
+pub(super) fn pause(request: &mut Request<'_>) -> Result<Next> {
+    jobs::Pause { container: request.object(), wanted: true }.run(request.engine)?;
+    nothing(request)
+}
+
+pub(super) fn unpause(request: &mut Request<'_>) -> Result<Next> {
+    jobs::Pause { container: request.object(), wanted: false }.run(request.engine)?;
+    nothing(request)
+}
+
+pub(super) fn rename(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::Rename { container: request.object(), name: request.text("name") };
     job.run(request.engine)?;
     nothing(request)
+}
+
+pub(super) fn top(request: &mut Request<'_>) -> Result<Next> {
+    let found = jobs::Top { container: request.object() }.run(request.engine)?;
+    request.answer().json(200, &found)?;
+    Ok(Next::Request)
 }
 
 pub(super) fn kill(request: &mut Request<'_>) -> Result<Next> {

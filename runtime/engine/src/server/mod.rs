@@ -1,6 +1,7 @@
 //! The server: one connection, one request after another, each from its route to its job.
 
 mod containers;
+mod exec;
 mod images;
 mod streams;
 mod system;
@@ -65,21 +66,32 @@ enum Next {
 }
 
 /// Method, path and handler. `*` is a name; only names of images have slashes.
-const ROUTES: [(Method, &str, Handler); 21] = [
+const ROUTES: [(Method, &str, Handler); 31] = [
     (Method::Get, "/_ping", system::ping),
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
     (Method::Get, "/info", system::info),
+    // Our own, for boot scripts.
+    (Method::Post, "/coracle/boot", system::boot),
     (Method::Post, "/containers/create", containers::create),
     (Method::Get, "/containers/json", containers::list),
     (Method::Get, "/containers/*/json", containers::inspect),
     (Method::Post, "/containers/*/start", containers::start),
     (Method::Post, "/containers/*/stop", containers::stop),
     (Method::Post, "/containers/*/kill", containers::kill),
+    (Method::Post, "/containers/*/pause", containers::pause),
+    (Method::Post, "/containers/*/unpause", containers::unpause),
+    (Method::Post, "/containers/*/restart", containers::restart),
+    (Method::Post, "/containers/*/rename", containers::rename),
+    (Method::Get, "/containers/*/top", containers::top),
     (Method::Post, "/containers/*/resize", containers::resize),
     (Method::Post, "/containers/*/wait", streams::wait),
     (Method::Post, "/containers/*/attach", streams::attach),
     (Method::Get, "/containers/*/logs", streams::logs),
+    (Method::Post, "/containers/*/exec", exec::create),
+    (Method::Post, "/exec/*/start", exec::start),
+    (Method::Get, "/exec/*/json", exec::inspect),
+    (Method::Post, "/exec/*/resize", exec::resize),
     (Method::Delete, "/containers/*", containers::remove),
     (Method::Get, "/images/json", images::list),
     (Method::Post, "/images/create", images::create),
@@ -103,7 +115,7 @@ fn route(method: Method, path: &str) -> Option<(Handler, &str)> {
 
 /// Containers are asked about with their own run folder alone.
 fn allowed(request: &Request<'_>) -> Result<()> {
-    match request.head.path.starts_with("/containers/") {
+    match ["/containers/", "/coracle/"].iter().any(|path| request.head.path.starts_with(path)) {
         true => claim::check(request.engine.folders()),
         false => Ok(()),
     }

@@ -25,3 +25,9 @@ pub(super) fn info(request: &mut Request<'_>) -> Result<Next> {
     request.answer().json(200, &jobs::info(request.engine)?)?;
     Ok(Next::Request)
 }
+
+pub(super) fn boot(request: &mut Request<'_>) -> Result<Next> {
+    let restored = jobs::Restore.run(request.engine)?;
+    request.answer().json(200, &restored)?;
+    Ok(Next::Request)
+}

@@ -80,8 +80,10 @@ fn missing(hierarchy: &str, error: Error) -> Error {
         "pids" => "CONFIG_CGROUP_PIDS",
         _ => "CONFIG_CGROUPS",
     };
-    Error::unsupported(format!(
-        "no {hierarchy} cgroup (is it mounted? kernel option {option}): {}",
-        error.message()
-    ))
+    let text = format!("no {hierarchy} cgroup (is it mounted? kernel option {option})");
+    match error.kind() {
+        // Without the kernel's words: "no such file" would be taken for the command's (exit code 127).
+        Kind::NotFound => Error::unsupported(text),
+        _ => error.context(text),
+    }
 }

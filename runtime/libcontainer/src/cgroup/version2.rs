@@ -49,10 +49,9 @@ pub(super) fn set(folder: &Path, limits: &Limits) -> Result<()> {
 
 fn set_one(folder: &Path, file: &str, value: u64, controller: &str, option: &str) -> Result<()> {
     write(&folder.join(file), &value.to_string()).map_err(|error: Error| match error.kind() {
-        Kind::NotFound => Error::unsupported(format!(
-            "no {controller} controller (kernel option {option}): {}",
-            error.message()
-        )),
+        Kind::NotFound => {
+            Error::unsupported(format!("no {controller} controller (kernel option {option})"))
+        }
         _ => error,
     })
 }

@@ -1,0 +1,107 @@
+//! Verbs on containers that are there: pause, restart, rename, top.
+
+#![allow(clippy::expect_used)]
+
+mod support;
+
+use support::World;
+
+const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.02; done";
+
+#[test]
+fn a_paused_container_stands_still() {
+    let world = World::new();
+    world.ok(&["run", "-d", "--net", "none", "--name", "box", "bb", "sh", "-c", COUNT]);
+    let count = || world.ok(&["exec", "box", "cat", "/count"]);
+    world.until("it counts", || world.coracle(&["exec", "box", "cat", "/count"]).out.len() > 1);
+    assert_eq!(world.ok(&["pause", "box"]), "box");
+    assert!(world.ok(&["ps"]).contains("(Paused)"));
+    assert!(world.ok(&["inspect", "box"]).contains("\"Status\": \"paused\""));
+    for (words, text) in [
+        (&["pause", "box"][..], "is already paused"),
+        (&["exec", "box", "true"], "is paused, unpause the container before exec"),
+    ] {
+        let done = world.coracle(words);
+        assert!(done.code == 1 && done.err.contains(text), "{words:?}: {done:?}");
+    }
+    // Nothing of it gets any time of the CPU.
+    let times = || world.ok(&["top", "box"]);
+    let before = times();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(times(), before);
+    assert_eq!(world.ok(&["unpause", "box"]), "box");
+    let first = count();
+    world.until("it counts on", || count() != first);
+    assert!(world.coracle(&["unpause", "box"]).err.contains("is not paused"));
+    // What is paused can be stopped, killed and removed.
+    for words in [&["stop", "-t", "1", "box"][..], &["kill", "box"], &["rm", "-f", "box"]] {
+        world.coracle(&["start", "box"]);
+        world.ok(&["pause", "box"]);
+        world.ok(words);
+        world.until("its end", || !world.ok(&["ps"]).contains("box"));
+    }
+    world.finish();
+}
+
+#[test]
+fn restart_makes_a_new_first_process() {
+    let world = World::new();
+    let script = "echo begun; exec sleep 60";
+    world.ok(&["run", "-d", "--net", "none", "--name", "box", "bb", "sh", "-c", script]);
+    let pid = || {
+        let text = world.ok(&["inspect", "box"]);
+        text.lines().find(|line| line.contains("\"Pid\"")).expect("Pid").to_string()
+    };
+    let first = pid();
+    assert_eq!(world.ok(&["restart", "-t", "0", "box"]), "box");
+    assert_ne!(pid(), first);
+    world.until("both lines", || world.ok(&["logs", "box"]) == "begun\nbegun");
+    world.ok(&["stop", "-t", "0", "box"]);
+    assert_eq!(world.ok(&["restart", "box"]), "box");
+    assert!(world.ok(&["ps"]).contains("box"));
+    world.ok(&["rm", "-f", "box"]);
+    assert!(world.coracle(&["restart", "box"]).err.contains("No such container: box"));
+    world.finish();
+}
+
+#[test]
+fn a_renamed_container_has_one_name() {
+    let world = World::new();
+    world.ok(&["run", "-d", "--net", "none", "--name", "old", "bb", "sleep", "60"]);
+    world.ok(&["create", "--net", "none", "--name", "other", "bb", "true"]);
+    world.ok(&["rename", "old", "new"]);
+    assert!(world.coracle(&["inspect", "old"]).err.contains("No such object: old"));
+    assert!(world.ok(&["inspect", "new"]).contains("\"Name\": \"/new\""));
+    for (name, text) in [
+        ("other", "is already in use by container"),
+        ("new", "same name as its current name"),
+        ("a/b", "Invalid container name"),
+    ] {
+        let done = world.coracle(&["rename", "new", name]);
+        assert!(done.code == 1 && done.err.contains(text), "{name}: {done:?}");
+    }
+    // The old one is free, and a temporary container has names as well.
+    let words = ["run", "-d", "--rm", "--net", "none", "--name", "old", "bb", "sleep", "60"];
+    world.ok(&words);
+    world.ok(&["rename", "old", "young"]);
+    world.ok(&["rm", "-f", "young", "new", "other"]);
+    world.finish();
+}
+
+#[test]
+fn top_shows_what_runs_inside_and_nothing_else() {
+    let world = World::new();
+    let script = "sleep 71 & sleep 72 & wait";
+    world.ok(&["run", "-d", "--net", "none", "--name", "box", "bb", "sh", "-c", script]);
+    world.until("three processes", || world.ok(&["top", "box"]).lines().count() == 4);
+    let shown = world.ok(&["top", "box"]);
+    assert!(shown.starts_with("UID"), "{shown}");
+    for text in ["sh -c sleep 71", "sleep 71\n", "sleep 72"] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    world.ok(&["stop", "-t", "0", "box"]);
+    let done = world.coracle(&["top", "box"]);
+    assert!(done.code == 1 && done.err.contains("is not running"), "{done:?}");
+    world.ok(&["rm", "box"]);
+    world.finish();
+}
