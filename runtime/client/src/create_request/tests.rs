@@ -22,7 +22,7 @@ fn request(line: &str) -> std::result::Result<CreateRequest, String> {
 fn bodies() {
     let base = json!({
         "Image": "img", "AttachStdout": true, "AttachStderr": true,
-        "HostConfig": {"NetworkMode": "default"},
+        "HostConfig": {"NetworkMode": "default", "RestartPolicy": {"Name": "no"}},
     });
     for (line, more) in [
         ("run img", json!({})),
