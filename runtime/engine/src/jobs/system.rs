@@ -64,6 +64,12 @@ pub(crate) fn info(engine: &Engine) -> Result<Info> {
         );
     }
     let mut security_options = Vec::new();
+    // As Docker: a line for what is there, a warning for what is not.
+    if base::sys::seccomp::is_supported() {
+        security_options.push("name=seccomp,profile=builtin".to_string());
+    } else {
+        warnings.push("No seccomp support (kernel option CONFIG_SECCOMP_FILTER)".to_string());
+    }
     if ordinary_user {
         security_options.push("name=rootless".to_string());
     }

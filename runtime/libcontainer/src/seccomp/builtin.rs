@@ -29,44 +29,39 @@ const PERSONALITIES: [u64; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 const SYS_SOCKET: u64 = 1;
 
 /// The capabilities of which one suffices for a class.
-fn wanted(class: u8) -> u64 {
-    match class {
-        b's' => bit("SYS_ADMIN"),
-        b'r' => bit("DAC_READ_SEARCH"),
-        b'b' => bit("SYS_BOOT"),
-        b'c' => bit("SYS_CHROOT"),
-        b'm' => bit("SYS_MODULE"),
-        b'p' => bit("SYS_PACCT"),
-        b't' => bit("SYS_PTRACE"),
-        b'i' => bit("SYS_RAWIO"),
-        b'T' => bit("SYS_TIME"),
-        b'y' => bit("SYS_TTY_CONFIG"),
-        b'n' => bit("SYS_NICE"),
-        b'l' => bit("SYSLOG") | bit("SYS_ADMIN"),
-        b'B' => bit("BPF") | bit("SYS_ADMIN"),
-        b'P' => bit("PERFMON") | bit("SYS_ADMIN"),
-        _ => 0,
-    }
-}
+const GROUPS: [(u8, u64); 14] = [
+    (b's', bit("SYS_ADMIN")),
+    (b'r', bit("DAC_READ_SEARCH")),
+    (b'b', bit("SYS_BOOT")),
+    (b'c', bit("SYS_CHROOT")),
+    (b'm', bit("SYS_MODULE")),
+    (b'p', bit("SYS_PACCT")),
+    (b't', bit("SYS_PTRACE")),
+    (b'i', bit("SYS_RAWIO")),
+    (b'T', bit("SYS_TIME")),
+    (b'y', bit("SYS_TTY_CONFIG")),
+    (b'n', bit("SYS_NICE")),
+    (b'l', bit("SYSLOG") | bit("SYS_ADMIN")),
+    (b'B', bit("BPF") | bit("SYS_ADMIN")),
+    (b'P', bit("PERFMON") | bit("SYS_ADMIN")),
+];
 
 pub(super) fn policy(capabilities: Capabilities) -> Policy {
-    let administrator = capabilities.0 & bit("SYS_ADMIN") != 0;
+    let administrator = capabilities.0 & GROUPS[0].1 != 0;
     // Each class once, not each call.
-    let mut by_class = [0_u8; 128];
-    for (class, verdict) in by_class.iter_mut().enumerate() {
-        *verdict = match class as u8 {
-            b'-' => 0,
-            b'a' => ALLOWED,
-            b'C' if administrator => ALLOWED,
-            b'C' => CLONE,
-            b'3' if administrator => ALLOWED,
-            b'3' => MISSING,
-            b'R' => PERSONALITY,
-            b'S' => SOCKET,
-            b'K' => SOCKETCALL,
-            class if wanted(class) & capabilities.0 != 0 => ALLOWED,
-            _ => REFUSED,
-        };
+    let mut by_class = [REFUSED; 128];
+    let mut set = |class: u8, verdict| by_class[usize::from(class & 127)] = verdict;
+    set(b'-', 0);
+    set(b'a', ALLOWED);
+    set(b'C', if administrator { ALLOWED } else { CLONE });
+    set(b'3', if administrator { ALLOWED } else { MISSING });
+    set(b'R', PERSONALITY);
+    set(b'S', SOCKET);
+    set(b'K', SOCKETCALL);
+    for (class, wanted) in GROUPS {
+        if wanted & capabilities.0 != 0 {
+            set(class, ALLOWED);
+        }
     }
     let mut calls = [0; COUNT];
     for (call, class) in calls.iter_mut().zip(&CLASSES) {

@@ -46,8 +46,18 @@ type Range = (u32, Outcome);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    Verdict(u8),
-    Newer,
+    Action(Action),
+    /// The verdict of this number, which depends on arguments.
+    Rules(u8),
+}
+
+/// What a verdict comes to: those that come to the same make one range.
+fn outcome(policy: &Policy, verdict: u8) -> Outcome {
+    match policy.verdicts.get(usize::from(verdict)).map(Vec::as_slice) {
+        None | Some([]) => Outcome::Action(policy.default),
+        Some([rule, ..]) if rule.tests.is_empty() => Outcome::Action(rule.action),
+        _ => Outcome::Rules(verdict),
+    }
 }
 
 pub(super) fn compile(policy: &Policy) -> Result<Vec<Instruction>> {
@@ -122,13 +132,14 @@ fn ranges(policy: &Policy, abi: &Abi) -> Vec<Range> {
             ranges.push((start, outcome));
         }
     };
-    let numbers = (0..LOW as u32).chain(FIRST_PRIVATE..FIRST_PRIVATE + PRIVATE as u32);
-    for (number, verdict) in numbers.zip(verdicts) {
-        if number < end {
-            push(number, Outcome::Verdict(verdict));
-        }
+    let (low, private) = verdicts.split_at(LOW);
+    for (number, verdict) in (0..end).zip(low) {
+        push(number, outcome(policy, *verdict));
     }
-    push(end, Outcome::Newer);
+    for (number, verdict) in (FIRST_PRIVATE..end).zip(private) {
+        push(number, outcome(policy, *verdict));
+    }
+    push(end, Outcome::Action(policy.newer));
     ranges
 }
 
@@ -203,15 +214,12 @@ impl Compiler<'_> {
     }
 
     fn outcome(&mut self, outcome: Outcome) -> Label {
-        let Outcome::Verdict(number) = outcome else { return self.action(self.policy.newer) };
+        let number = match outcome {
+            Outcome::Action(action) => return self.action(action),
+            Outcome::Rules(number) => usize::from(number),
+        };
         let policy = self.policy;
-        let number = usize::from(number);
         let rules = policy.verdicts.get(number).map_or(&[][..], Vec::as_slice);
-        if let [rule, ..] = rules
-            && rule.tests.is_empty()
-        {
-            return self.action(rule.action);
-        }
         if let Some(Some(label)) = self.verdicts.get(number) {
             return *label;
         }

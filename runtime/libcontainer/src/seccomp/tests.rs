@@ -154,7 +154,7 @@ fn the_builtin_profile_does_what_it_says_for_every_call_and_capability() {
 #[test]
 fn the_builtin_profile_is_small() {
     let program = compile(&builtin::policy(Capabilities::default_set())).expect("compile");
-    assert!(program.len() < 400, "{} instructions", program.len());
+    assert!(program.len() < 270, "{} instructions", program.len());
 }
 
 #[test]
