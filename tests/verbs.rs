@@ -105,3 +105,47 @@ fn top_shows_what_runs_inside_and_nothing_else() {
     world.ok(&["rm", "box"]);
     world.finish();
 }
+
+#[test]
+fn what_is_listed_and_shown_can_be_chosen() {
+    let world = World::new();
+    let words = ["run", "-d", "--net", "none", "--name", "one", "-l", "kind=a", "-l", "x.y=z"];
+    world.ok(&[&words[..], &["bb", "sleep", "60"]].concat());
+    world.ok(&["create", "--net", "none", "--name", "other", "-l", "kind=b", "bb", "true"]);
+    let inspect = |format: &str, name: &str| world.ok(&["inspect", "-f", format, name]);
+    assert_eq!(inspect("{{.State.Running}} {{.Name}}", "one"), "true /one");
+    assert_eq!(
+        inspect("{{index .Config.Labels \"x.y\"}} {{json .Config.Cmd}}", "one"),
+        "z [\"sleep\",\"60\"]"
+    );
+    assert_eq!(
+        world.ok(&["inspect", "-f", "{{.State.Status}}", "one", "other"]),
+        "running\ncreated"
+    );
+    let done = world.coracle(&["inspect", "-f", "{{.Nope}}", "one"]);
+    assert!(done.code == 1 && done.err.contains("no such field"), "{done:?}");
+    let names = |filters: &[&str]| {
+        let words = [&["ps", "-a", "--format", "{{.Names}}"], filters].concat();
+        let mut names: Vec<String> = world.ok(&words).lines().map(str::to_string).collect();
+        names.sort();
+        names.join(" ")
+    };
+    for (filters, want) in [
+        (&[][..], "one other"),
+        (&["-f", "name=o"], "one other"),
+        (&["-f", "name=^one$"], "one"),
+        (&["-f", "label=kind"], "one other"),
+        (&["-f", "label=kind=b"], "other"),
+        (&["-f", "status=running"], "one"),
+        (&["-f", "status=created", "-f", "status=running"], "one other"),
+        (&["-f", "status=created", "-f", "name=one"], ""),
+        (&["-f", "ancestor=bb"], "one other"),
+    ] {
+        assert_eq!(names(filters), want, "{filters:?}");
+    }
+    let table = world.ok(&["ps", "--format", "table {{.Names}}\\t{{.State}}"]);
+    assert_eq!(table.split_whitespace().collect::<Vec<_>>(), ["NAMES", "STATE", "one", "running"]);
+    assert!(world.coracle(&["ps", "-f", "colour=red"]).err.contains("invalid filter 'colour'"));
+    world.ok(&["rm", "-f", "one", "other"]);
+    world.finish();
+}

@@ -79,7 +79,9 @@ fn kernels(asked: &Asked) -> Vec<(&'static Kernel, &'static str)> {
         if !fits(&asked.kernel, kernel.series) {
             continue;
         }
-        for arch in std::iter::once(kernel.arch).chain(kernel.also.iter().copied()) {
+        // Another CPU's binaries on the same kernel take as long to build as those of one more.
+        let also = if asked.all || named { kernel.also } else { &[] };
+        for arch in std::iter::once(kernel.arch).chain(also.iter().copied()) {
             if fits(&asked.arch, arch) {
                 found.push((kernel, arch));
             }

@@ -20,7 +20,8 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    /// A reader of one document.
+    pub fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0, depth: 0, path: String::new() }
     }
 

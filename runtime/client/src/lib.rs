@@ -18,6 +18,7 @@ mod commands;
 mod create_request;
 mod env_file;
 mod foreground;
+mod format;
 mod pretty;
 mod progress;
 mod reference;

@@ -1,6 +1,7 @@
 //! `inspect`: everything about containers and images, as a JSON array.
 
 use super::Failure;
+use crate::format::Template;
 use crate::pretty::pretty;
 use crate::session::Session;
 use base::flags::{Command, Flag, Matches, Operands};
@@ -13,6 +14,8 @@ pub(super) static COMMAND: Command = Command {
     about: "Return low-level information on Docker objects",
     aliases: &["container inspect", "image inspect"],
     flags: &[
+        Flag::text("format", "string", "Format output with a Go template: '{{.State.Status}}'")
+            .short(b'f'),
         Flag::switch("size", "Display total file sizes if the type is container").short(b's'),
         Flag::text("type", "string", "Only inspect objects of the given type"),
     ],
@@ -26,6 +29,8 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
         let text = ["unknown type: \"", kind, "\": must be one of \"container\", \"image\""];
         return Err(Error::bad_input(text.concat()).into());
     }
+    let template = matches.text("format").filter(|text| *text != "json");
+    let template = template.map(Template::parse).transpose()?;
     let mut documents = Vec::new();
     let mut errors = Vec::new();
     let size = matches.on("size");
@@ -35,10 +40,15 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
             Err(error) => errors.push(error),
         }
     }
-    let mut array = String::from("[");
-    array.push_str(&documents.join(","));
-    array.push(']');
-    session.print_line(&pretty(&array))?;
+    if let Some(template) = template {
+        for document in &documents {
+            session.print_line(&template.apply(document)?)?;
+        }
+    } else {
+        let array = ["[", &documents.join(","), "]"].concat();
+        let compact = matches.text("format").is_some();
+        session.print_line(&if compact { array } else { pretty(&array) })?;
+    }
     for error in &errors {
         session.tell(error.message());
     }

@@ -1,8 +1,11 @@
 //! `ps`: the table of containers.
 
 use super::Failure;
+use crate::format::Template;
 use crate::session::Session;
+use base::Error;
 use base::flags::{Command, Flag, Matches, Operands};
+use base::map::Map;
 use base::text::{table::Table, time};
 use base_http::api::ContainerSummary;
 use base_http::api::container::Port;
@@ -15,6 +18,9 @@ pub(super) static COMMAND: Command = Command {
     aliases: &["container ls", "container list", "container ps"],
     flags: &[
         Flag::switch("all", "Show all containers (default shows just running)").short(b'a'),
+        Flag::text("filter", "filter", "Filter output: name, id, status, label, ancestor, exited")
+            .short(b'f'),
+        Flag::text("format", "string", "Format output with a Go template: '{{.Names}}'"),
         Flag::switch("no-trunc", "Don't truncate output"),
         Flag::switch("quiet", "Only display container IDs").short(b'q'),
     ],
@@ -28,8 +34,26 @@ const COMMAND_WIDTH: usize = 20;
 pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
     let target = session.target("/containers/json", "", "")?;
     let target = target.with_flag("all", matches.on("all"));
+    let mut filters: Map<String, Vec<String>> = Map::default();
+    for filter in matches.list("filter") {
+        let Some((name, value)) = filter.split_once('=') else {
+            let text = [
+                "invalid argument \"",
+                filter,
+                "\" for \"-f, --filter\" flag: bad format of filter (expected name=value)",
+            ];
+            return Err(Error::bad_input(text.concat()).into());
+        };
+        filters.get_or_default(name.to_string()).push(value.to_string());
+    }
+    let filters = (!filters.is_empty()).then(|| base::json::to_string(&filters));
+    let target = target.with_some("filters", filters.as_deref());
     let found: Vec<ContainerSummary> = session.json(Method::Get, &target, Payload::None)?;
     let whole = matches.on("no-trunc");
+    if let Some(format) = matches.text("format").filter(|_| !matches.on("quiet")) {
+        session.print(&formatted(&found, format, whole, time::now().0)?)?;
+        return Ok(0);
+    }
     let text = match matches.on("quiet") {
         true => found.iter().map(|c| [&short(&c.id, whole), "\n"].concat()).collect(),
         false => table(&found, whole, time::now().0),
@@ -61,6 +85,58 @@ fn table(found: &[ContainerSummary], whole: bool, now: i64) -> String {
         ]);
     }
     table.text()
+}
+
+/// What a template may name, as docker calls it.
+fn fields(container: &ContainerSummary, whole: bool, now: i64) -> String {
+    let label = |(name, value): (&String, &String)| [name, "=", value].concat();
+    let command = match whole {
+        true => quote(&container.command),
+        false => quote(&ellipsis(&container.command, COMMAND_WIDTH)),
+    };
+    let ago = [&time::ago(now - container.created), " ago"].concat();
+    let fields = [
+        ("Command", command),
+        ("CreatedAt", time::rfc3339(container.created, 0)),
+        ("ID", short(&container.id, whole)),
+        ("Image", container.image.clone()),
+        ("Labels", container.labels.iter().map(label).collect::<Vec<_>>().join(",")),
+        ("Names", names(&container.names, whole)),
+        ("Ports", ports(&container.ports)),
+        ("RunningFor", ago),
+        ("State", container.state.clone()),
+        ("Status", container.status.clone()),
+    ];
+    let fields: Map<String, String> =
+        fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    base::json::to_string(&fields)
+}
+
+fn formatted(
+    found: &[ContainerSummary],
+    format: &str,
+    whole: bool,
+    now: i64,
+) -> base::Result<String> {
+    let format = format.replace("\\t", "\t").replace("\\n", "\n");
+    let (table, format) = match format.strip_prefix("table ") {
+        Some(format) => (true, format),
+        None => (false, if format == "json" { "{{json .}}" } else { &format }),
+    };
+    let template = Template::parse(format)?;
+    let rows: base::Result<Vec<String>> =
+        found.iter().map(|container| template.apply(&fields(container, whole, now))).collect();
+    let rows = rows?;
+    if !table {
+        return Ok(rows.iter().map(|row| [row, "\n"].concat()).collect());
+    }
+    let titles: Vec<String> =
+        template.names().iter().map(|name| name.to_ascii_uppercase()).collect();
+    let mut table = Table::new(&titles.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in rows {
+        table.row(row.split('\t').map(str::to_string).collect());
+    }
+    Ok(table.text())
 }
 
 /// Twelve digits of an id.

@@ -2,9 +2,10 @@
 
 use crate::Engine;
 use crate::container::{Container, State, Status};
-use base::Result;
 use base::json::Raw;
+use base::map::Map;
 use base::text::time::{ago, now, parse};
+use base::{Error, Result};
 use base_http::api::container::{ContainerSummary, SummaryHostConfig};
 
 /// Lists containers, the newest first.
@@ -13,11 +14,51 @@ pub(crate) struct List {
     pub(crate) all: bool,
     /// At most so many, running or not.
     pub(crate) limit: Option<usize>,
+    /// Only those that fit one value of each filter.
+    pub(crate) filters: Map<String, Vec<String>>,
+}
+
+/// Docker's filters of `ps` that are known here.
+const FILTERS: [&str; 6] = ["ancestor", "exited", "id", "label", "name", "status"];
+
+impl List {
+    fn check(&self) -> Result<()> {
+        match self.filters.keys().find(|name| !FILTERS.contains(&name.as_str())) {
+            Some(name) => Err(Error::bad_input(format!("invalid filter '{name}'"))),
+            None => Ok(()),
+        }
+    }
+
+    fn fits(&self, container: &Container, state: &State, row: &ContainerSummary) -> bool {
+        let record = &container.record;
+        let labels = &row.labels;
+        self.filters.iter().all(|(name, values)| {
+            values.iter().any(|value| match name.as_str() {
+                "ancestor" => {
+                    record.config.image == *value
+                        || record.config.image.strip_suffix(":latest") == Some(value)
+                        || record.image.trim_start_matches("sha256:").starts_with(value.as_str())
+                }
+                "exited" => state.status == Status::Exited && state.exit_code.to_string() == *value,
+                "id" => record.id.starts_with(value.as_str()),
+                "label" => match value.split_once('=') {
+                    Some((label, text)) => labels.get(label).is_some_and(|found| found == text),
+                    None => labels.get(value.as_str()).is_some(),
+                },
+                "name" => named(&record.name, value),
+                _ => row.state == *value,
+            })
+        })
+    }
 }
 
 impl List {
     pub(crate) fn run(self, engine: &Engine) -> Result<Vec<ContainerSummary>> {
-        let all = self.all || self.limit.is_some();
+        self.check()?;
+        // Whoever asks for a state means all of that state.
+        let all = self.all
+            || self.limit.is_some()
+            || ["status", "exited"].iter().any(|name| self.filters.get(*name).is_some());
         if all && let Err(error) = engine.sweep_uppers() {
             base::log::debug(error.message());
         }
@@ -30,7 +71,10 @@ impl List {
             {
                 continue;
             }
-            rows.push(row(&container, &state));
+            let row = row(&container, &state);
+            if self.fits(&container, &state, &row) {
+                rows.push(row);
+            }
         }
         rows.truncate(self.limit.unwrap_or(usize::MAX));
         Ok(rows)
@@ -62,6 +106,25 @@ fn command_line(words: &[String]) -> String {
         if word.contains(char::is_whitespace) { format!("'{word}'") } else { word.clone() }
     };
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Docker's filter is a regular expression; of those, people use the anchors.
+fn named(name: &str, wanted: &str) -> bool {
+    let (begins, wanted) = match wanted.strip_prefix('^') {
+        Some(wanted) => (true, wanted),
+        None => (false, wanted),
+    };
+    let (ends, wanted) = match wanted.strip_suffix('$') {
+        Some(wanted) => (true, wanted),
+        None => (false, wanted),
+    };
+    let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
+    match (begins, ends) {
+        (true, true) => name == wanted,
+        (true, false) => name.starts_with(wanted),
+        (false, true) => name.ends_with(wanted),
+        (false, false) => name.contains(wanted),
+    }
 }
 
 /// Docker's word for a state.

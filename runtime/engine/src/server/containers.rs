@@ -3,6 +3,8 @@
 use super::{Next, Request};
 use crate::jobs;
 use base::Result;
+use base::json::Raw;
+use base::map::Map;
 use base_http::api::container::CreateRequest;
 use base_http::body::JSON_CAP;
 
@@ -16,10 +18,31 @@ pub(super) fn create(request: &mut Request<'_>) -> Result<Next> {
 
 pub(super) fn list(request: &mut Request<'_>) -> Result<Next> {
     let limit = request.number("limit")?.and_then(|limit| usize::try_from(limit).ok());
-    let job = jobs::List { all: request.head.flag("all"), limit: limit.filter(|limit| *limit > 0) };
+    let job = jobs::List {
+        all: request.head.flag("all"),
+        limit: limit.filter(|limit| *limit > 0),
+        filters: filters(&request.text("filters"))?,
+    };
     let rows = job.run(request.engine)?;
     request.answer().json(200, &rows)?;
     Ok(Next::Request)
+}
+
+/// `{"name":["a"]}`, or as docker's client sends it, `{"name":{"a":true}}`.
+fn filters(text: &str) -> Result<Map<String, Vec<String>>> {
+    if text.is_empty() {
+        return Ok(Map::default());
+    }
+    let given: Map<String, Raw> = base::json::parse(text.as_bytes())?;
+    let mut filters = Map::default();
+    for (name, values) in given.iter() {
+        let list: Vec<String> = match values.text().starts_with('[') {
+            true => values.parse()?,
+            false => values.parse::<Map<String, bool>>()?.keys().cloned().collect(),
+        };
+        filters.insert(name.clone(), list);
+    }
+    Ok(filters)
 }
 
 pub(super) fn inspect(request: &mut Request<'_>) -> Result<Next> {
