@@ -175,6 +175,21 @@ fn what_takes_more_memory_than_allowed_is_killed() {
 }
 
 #[test]
+fn output_that_nobody_reads_is_no_error_to_tell() {
+    let world = World::new();
+    let mut child = world
+        .command(&["images"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("start");
+    drop(child.stdout.take());
+    let done: support::Done = child.wait_with_output().expect("wait").into();
+    assert_eq!((done.code, &*done.err), (141, ""));
+    world.finish();
+}
+
+#[test]
 fn signals_reach_the_program_and_its_code_comes_back() {
     let world = World::new();
     for (signal, more) in [("TERM", &[][..]), ("INT", &["--log-driver", "local"])] {

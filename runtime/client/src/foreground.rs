@@ -28,7 +28,7 @@ use std::sync::Arc;
 const PIECE: usize = 16 * 1024;
 
 /// The exit code when nobody reads our output: 128 and SIGPIPE.
-const DEAF: u8 = 141;
+pub(crate) const DEAF: u8 = 141;
 
 /// `wait`, whose head has come.
 pub(crate) struct Waiting {

@@ -22,6 +22,8 @@ pub(crate) struct Session<'a> {
     /// `/v1.41`, or nothing for the server in this process.
     prefix: Cell<Option<String>>,
     kept: Cell<Option<Connection>>,
+    /// Nobody reads our output any more.
+    pub(crate) deaf: Cell<bool>,
 }
 
 impl<'a> Session<'a> {
@@ -31,6 +33,7 @@ impl<'a> Session<'a> {
             signals: Arc::new(Signals::new(signals)),
             prefix: Cell::new(None),
             kept: Cell::new(None),
+            deaf: Cell::new(false),
         }
     }
 
@@ -170,8 +173,11 @@ impl<'a> Session<'a> {
 
     /// Prints on standard output.
     pub(crate) fn print(&self, text: &str) -> Result<()> {
-        wire::write_all(&self.signals, rustix::stdio::stdout(), text.as_bytes())
-            .on("write", "standard output")
+        let written = wire::write_all(&self.signals, rustix::stdio::stdout(), text.as_bytes());
+        if let Err(error) = &written {
+            self.deaf.set(error.kind() == std::io::ErrorKind::BrokenPipe);
+        }
+        written.on("write", "standard output")
     }
 
     /// Prints a line on standard output.

@@ -138,6 +138,8 @@ pub(crate) fn run(
     };
     match done {
         Ok(code) => code,
+        // docker's client dies of SIGPIPE here, without a word.
+        Err(_) if session.deaf.get() => crate::foreground::DEAF,
         Err(failure) => match session.signals.exit_code() {
             Some(code) => code,
             None => {
