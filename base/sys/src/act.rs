@@ -373,6 +373,12 @@ impl Walker {
                 close(file);
                 result?;
             }
+            Operation::WriteSlot => {
+                let (slot, bytes, _path) = (number(cursor)?, text(cursor)?, text(cursor)?);
+                let (file, bytes) = (self.slot(slot)?, bytes.to_bytes());
+                // SAFETY: the buffer's length is given.
+                check(unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) } as _)?;
+            }
             Operation::Descriptor => {
                 let (slot, target) = (number(cursor)?, number(cursor)?);
                 // SAFETY: the child owns its descriptor table.

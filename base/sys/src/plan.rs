@@ -58,6 +58,8 @@ pub enum Operation {
     RemountRoot,
     /// `path, bytes`
     WriteFile,
+    /// `slot, bytes, path`: write to an open file; the path is for the error's text.
+    WriteSlot,
     /// `slot, number`: an own descriptor for the program to come.
     Descriptor,
     /// The terminal's slave as standard input, output and error, and as controlling terminal.
@@ -100,7 +102,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 41] = [
+    const ALL: [Operation; 42] = [
         Operation::Unshare,
         Operation::Join,
         Operation::Fork,
@@ -123,6 +125,7 @@ impl Operation {
         Operation::PivotRoot,
         Operation::RemountRoot,
         Operation::WriteFile,
+        Operation::WriteSlot,
         Operation::Descriptor,
         Operation::TakeTerminal,
         Operation::NewSession,
@@ -318,6 +321,11 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
         Operation::PivotRoot => ("pivot_root", "/".into()),
         Operation::RemountRoot => ("remount", "/".into()),
         Operation::WriteFile => ("write", printable(cursor.text()?.to_bytes())),
+        Operation::WriteSlot => {
+            cursor.number()?;
+            cursor.text()?;
+            ("write", printable(cursor.text()?.to_bytes()))
+        }
         Operation::Descriptor => ("dup", "descriptor".into()),
         Operation::TakeTerminal => ("take", "controlling terminal".into()),
         Operation::NewSession => ("setsid", nothing),

@@ -14,6 +14,8 @@ mod version2;
 pub use freezer::{freeze, is_frozen};
 
 use crate::devices::Rule;
+use base::sys::clone::Child;
+use base::sys::plan::{Operation, Plan, Tolerate};
 use base::{Error, Kind, OnError, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
@@ -201,23 +203,40 @@ impl Cgroup {
         self.unified.as_ref().map(AsFd::as_fd)
     }
 
-    /// Whether [`join`](Cgroup::join) has anything to do once the child is there.
-    pub fn must_join(&self, was_born_in: bool) -> bool {
-        !self.hierarchies.is_empty() || (self.unified.is_some() && !was_born_in)
+    /// Attaches a child to the version 2 cgroup when the kernel could not let it be born there.
+    pub fn attach(&self, child: &Child) -> Result<()> {
+        let unborn = self.unified.is_some() && !child.born_in_cgroup;
+        match self.layout.unified().filter(|_| unborn) {
+            Some(tree) => {
+                let pid = child.pid.as_raw_nonzero().to_string();
+                write(&Path::new(tree).join(PARENT).join(&self.id).join("cgroup.procs"), &pid)
+            }
+            None => Ok(()),
+        }
     }
 
-    /// Attaches a process to the version 1 hierarchies, in one burst; and to the version 2 cgroup
-    /// when the kernel could not let it be born there.
-    pub fn join(&self, pid: Pid, was_born_in: bool) -> Result<()> {
-        let pid = pid.as_raw_nonzero().to_string();
-        let unborn = self.unified.is_some() && !was_born_in;
-        if let Some(tree) = self.layout.unified().filter(|_| unborn) {
-            write(&Path::new(tree).join(PARENT).join(&self.id).join("cgroup.procs"), &pid)?;
-        }
-        for hierarchy in &self.hierarchies {
-            write(&version1::folder(hierarchy, &self.id).join("cgroup.procs"), &pid)?;
-        }
-        Ok(())
+    /// The `tasks` files of the version 1 hierarchies. A thread that writes 0 there attaches itself,
+    /// for which the kernel need not wait; for a process attached by another it waits until no
+    /// thread can fork or exit, 6 to 25 ms.
+    pub fn tasks(&self) -> Result<Vec<(OwnedFd, PathBuf)>> {
+        let open = |hierarchy: &&'static str| {
+            let path = version1::folder(hierarchy, &self.id).join("tasks");
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = base::paths::open(&path, flags, Mode::empty()).on_path("open", &path)?;
+            Ok((file, path))
+        };
+        self.hierarchies.iter().map(open).collect()
+    }
+}
+
+/// Steps that attach the process itself; the first file is at this slot.
+pub(crate) fn attach_itself(plan: &mut Plan, tasks: &[(OwnedFd, PathBuf)], first_slot: u64) {
+    use std::os::unix::ffi::OsStrExt;
+    for (number, (_, path)) in tasks.iter().enumerate() {
+        plan.step(Operation::WriteSlot, Tolerate::Nothing)
+            .number(first_slot + number as u64)
+            .text(b"0")
+            .text(path.as_os_str().as_bytes());
     }
 }
 

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! parent                                   child, born into the container's cgroup
-//! version 1 cgroups joined
-//! namespaces sent                      ->  joins them, clones itself into the PID namespace
+//! namespaces sent                      ->  joins version 1 cgroups and them; clones itself into the PID namespace
 //! users and folders resolved inside    <-  the clone's number; the first one ends
 //! plan sent                            ->  the clone: streams, folder, user, program
 //!                                      <-  program runs, or which step failed
@@ -12,7 +11,7 @@
 //! Neither process can be looked into from inside (CVE-2016-9962), and neither has a descriptor of
 //! the host but the channel.
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, attach_itself};
 use crate::plan::{Streams, become_program, user_of};
 use crate::spec::{Program, Stdio};
 use crate::start::{Started, step_failed};
@@ -72,17 +71,21 @@ fn act(
     cgroup: Option<&Cgroup>,
     child: &mut Child,
 ) -> Result<Option<OwnedFd>> {
+    let mut tasks = Vec::new();
     if let Some(cgroup) = cgroup {
-        cgroup.join(child.pid, child.born_in_cgroup)?;
+        cgroup.attach(child)?;
+        tasks = cgroup.tasks()?;
     }
     let joined = namespaces(exec.first_process)?;
     let mut entry = Plan::new();
     entry.step(Operation::Dumpable, Tolerate::Nothing).number(0);
+    attach_itself(&mut entry, &tasks, joined.len() as u64);
     for (slot, (_, flag)) in joined.iter().enumerate() {
         entry.step(Operation::Join, Tolerate::Nothing).number(slot as u64).number(*flag);
     }
     entry.step(Operation::Fork, Tolerate::Nothing);
-    let files: Vec<BorrowedFd<'_>> = joined.iter().map(|(file, _)| file.as_fd()).collect();
+    let mut files: Vec<BorrowedFd<'_>> = joined.iter().map(|(file, _)| file.as_fd()).collect();
+    files.extend(tasks.iter().map(|(file, _)| file.as_fd()));
     child.send(&entry, &files).on("talk to", "process")?;
     // Beside its way in.
     let mut plan = Plan::new();

@@ -1,6 +1,7 @@
 //! Writes the plan's parts: what the child does at once, and what it does when the root is there.
 
 use crate::capabilities::bit;
+use crate::cgroup;
 use crate::mounts::{self, bits};
 use crate::prepare::{clean, ensure_file, ensure_folder, read};
 use crate::seccomp;
@@ -12,6 +13,7 @@ use base::{Error, Result};
 use rustix::mount::MountFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// Where commands are looked for when the environment names no PATH.
 pub(crate) const DEFAULT_PATH: &str =
@@ -47,6 +49,9 @@ pub(crate) struct Root<'a> {
     pub(crate) dev_slot: Option<u64>,
     /// The slots of standard input, output and error.
     pub(crate) stdio_slots: [u64; 3],
+    /// The version 1 cgroups that the child attaches itself to, and the slot of the first.
+    pub(crate) tasks: &'a [(OwnedFd, PathBuf)],
+    pub(crate) tasks_slot: u64,
     /// A version 2 cgroup to show.
     pub(crate) cgroup2: bool,
 }
@@ -66,7 +71,8 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
     for name in ["proc", "dev", "sys"] {
         ensure_folder(folder, name)?;
     }
-    // After the parent has put this process into its cgroups.
+    cgroup::attach_itself(&mut plan, root.tasks, root.tasks_slot);
+    // From within its cgroups: they are the root of what it sees.
     plan.step(Operation::Unshare, Tolerate::Anything).number(namespace::CGROUP);
     mounts::proc(&mut plan);
     let terminal = matches!(stdio, Stdio::Terminal(..));

@@ -131,8 +131,10 @@ fn act(
         None if detached.is_some() => Some(devices::detached(console, &spec.devices)?),
         _ => None,
     };
-    if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.must_join(child.born_in_cgroup)) {
-        cgroup.join(child.pid, child.born_in_cgroup)?;
+    let mut tasks = Vec::new();
+    if let Some(cgroup) = cgroup {
+        cgroup.attach(child)?;
+        tasks = cgroup.tasks()?;
     }
     let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
     let mut slot = |descriptor| {
@@ -145,11 +147,15 @@ fn act(
         Stdio::Descriptors(streams) => streams.each_ref().map(|stream| slot(stream.as_fd())),
         Stdio::Terminal(..) => [0; 3],
     };
+    let tasks_slot = descriptors.len() as u64;
+    descriptors.extend(tasks.iter().map(|(file, _)| file.as_fd()));
     let root = Root {
         folder: &folder,
         slot: root_slot,
         dev_slot,
         stdio_slots,
+        tasks: &tasks,
+        tasks_slot,
         cgroup2: cgroup.is_none_or(|cgroup| cgroup.born_into().is_some()),
     };
     let late = plan::late(spec, stdio, &root)?;
