@@ -157,10 +157,7 @@ impl Engine {
     /// After a container's end: its cgroup goes; so does all of it, if it asked for that.
     pub(crate) fn release(&self, id: &str) -> Result<()> {
         let Some(container) = self.containers().open(id)? else { return Ok(()) };
-        let _lock = match container.lock() {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-            result => result?,
-        };
+        let Some(_lock) = container.lock_if_there()? else { return Ok(()) };
         match container.state().status {
             // Started again meanwhile.
             Status::Running => Ok(()),
@@ -186,11 +183,8 @@ impl Engine {
 
     /// Removes a container that does not run. `Conflict` when somebody has started it meanwhile.
     pub(crate) fn remove(&self, container: &Container) -> Result<()> {
-        let _lock = match container.lock() {
-            // Somebody else has removed it.
-            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-            result => result?,
-        };
+        // Or somebody else has removed it.
+        let Some(_lock) = container.lock_if_there()? else { return Ok(()) };
         if State::read(&container.run)
             .is_some_and(|state| state.status == Status::Running && state.is_alive())
         {

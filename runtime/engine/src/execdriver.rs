@@ -6,7 +6,6 @@ use crate::monitor;
 use crate::security::{self, Security};
 use crate::{given, runconfig};
 use base::{Error, OnError, Result};
-use base_http::api::container::ContainerConfig;
 use base_http::api::exec::ExecConfig;
 use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
@@ -64,7 +63,10 @@ pub(crate) fn launch(
     let root = engine.root_of(container, image)?;
     let spec = spec(engine, container, root, foreground)?;
     let started = libcontainer::start(&spec, &stdio)?;
-    let again = State::read(&container.run).filter(|state| state.restarting);
+    // Only a policy's start counts on; the others have nothing to read.
+    let policy = crate::local::policy_of(container);
+    let last = (policy != monitor::Policy::No).then(|| State::read(&container.run)).flatten();
+    let again = last.filter(|state| state.restarting);
     let state = State {
         restart_count: again.map_or(0, |state| state.restart_count),
         status: Status::Running,
@@ -80,11 +82,16 @@ pub(crate) fn launch(
 }
 
 /// A container's first process. Others are like it, but for what is asked for.
-fn program(engine: &Engine, record: &Record, security: Security) -> Result<Program> {
+fn program(
+    engine: &Engine,
+    record: &Record,
+    security: Security,
+    terminal: bool,
+) -> Result<Program> {
     let (config, host) = (&record.config, &record.host_config);
     Ok(Program {
         arguments: record.command.clone(),
-        environment: runconfig::environment(config),
+        environment: runconfig::environment(config, terminal),
         folder: config.working_dir.clone(),
         user: config.user.clone(),
         capabilities: security.capabilities,
@@ -111,16 +118,10 @@ pub(crate) fn exec(
         security.capabilities = Capabilities::all();
         security.seccomp = Seccomp::Unconfined;
     }
-    let mut program = program(engine, record, security)?;
+    let mut program = program(engine, record, security, config.tty)?;
     program.arguments = config.cmd.clone().unwrap_or_default();
-    let terminal = ContainerConfig { tty: config.tty, ..record.config.clone() };
-    program.environment = runconfig::environment(&terminal);
     for variable in config.env.iter().flatten() {
-        let name = variable.split('=').next();
-        program.environment.retain(|other| other.split('=').next() != name);
-        if variable.contains('=') {
-            program.environment.push(variable.clone());
-        }
+        runconfig::set_variable(&mut program.environment, variable.clone());
     }
     if !config.user.is_empty() {
         program.user.clone_from(&config.user);
@@ -178,7 +179,7 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         privileged: host.privileged,
         system_paths: security.system_paths,
         hostname: config.hostname.clone(),
-        program: program(engine, record, security)?,
+        program: program(engine, record, security, config.tty)?,
         network,
         binds,
         tmpfs: given::tmpfs(host)?,

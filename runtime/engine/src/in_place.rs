@@ -9,7 +9,7 @@ use crate::jobs::{Create, Made};
 use crate::local::{monitor_config, next_signal};
 use crate::monitor::{Monitor, Running, Start, Work};
 use crate::{Engine, execdriver};
-use base::{Kind, Result};
+use base::Result;
 use base_http::api::container::CreateRequest;
 use rustix::process::Signal;
 use std::os::fd::{AsFd, OwnedFd};
@@ -98,10 +98,7 @@ impl Work for OwnWork {
     }
 
     fn release(&mut self) -> Result<()> {
-        let _lock = match self.made.container.lock() {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-            result => result?,
-        };
+        let Some(_lock) = self.made.container.lock_if_there()? else { return Ok(()) };
         self.engine.release_ended(&self.made.container)
     }
 }

@@ -22,12 +22,7 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &ImageConfig) -> Result
     }
     let mut environment = image.env.clone();
     for variable in config.env.take().unwrap_or_default() {
-        let name = variable.split('=').next().unwrap_or_default();
-        environment.retain(|other| other.split('=').next() != Some(name));
-        // A name alone takes the image's variable away.
-        if variable.contains('=') {
-            environment.push(variable);
-        }
+        set_variable(&mut environment, variable);
     }
     // CVE in podman: a variable without `=` is dropped, never looked up on the host.
     environment.retain(|variable| variable.contains('='));
@@ -52,11 +47,21 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &ImageConfig) -> Result
     Ok(command)
 }
 
-/// The environment of the first process: PATH, HOSTNAME and TERM first, as Docker orders them.
-pub(crate) fn environment(config: &ContainerConfig) -> Vec<String> {
+/// Puts a variable in the place of its namesake; a name alone takes that away.
+pub(crate) fn set_variable(environment: &mut Vec<String>, variable: String) {
+    let name = variable.split('=').next();
+    environment.retain(|other| other.split('=').next() != name);
+    if variable.contains('=') {
+        environment.push(variable);
+    }
+}
+
+/// The environment of a process: PATH, HOSTNAME and, with a terminal, TERM first, as Docker orders
+/// them.
+pub(crate) fn environment(config: &ContainerConfig, terminal: bool) -> Vec<String> {
     const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut environment = vec![PATH.to_string(), format!("HOSTNAME={}", config.hostname)];
-    if config.tty {
+    if terminal {
         environment.push("TERM=xterm".to_string());
     }
     for variable in config.env.iter().flatten() {
@@ -151,7 +156,7 @@ mod tests {
         };
         merge(&mut config, &image).expect("merge");
         let want = list(&["PATH=/bin", "HOSTNAME=box", "TERM=xterm", "B=3", "C="]);
-        assert_eq!(environment(&config), want);
+        assert_eq!(environment(&config, config.tty), want);
     }
 
     #[test]

@@ -23,13 +23,15 @@ pub(super) static UNPAUSE: Command = Command {
 };
 
 pub(super) fn pause(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
-    each(session, matches, &mut |name| {
-        session.done(Method::Post, &session.target("/containers/", name, "/pause")?)
-    })
+    each_to(session, matches, "/pause")
 }
 
 pub(super) fn unpause(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    each_to(session, matches, "/unpause")
+}
+
+fn each_to(session: &Session<'_>, matches: &Matches, action: &str) -> Result<u8, Failure> {
     each(session, matches, &mut |name| {
-        session.done(Method::Post, &session.target("/containers/", name, "/unpause")?)
+        session.done(Method::Post, &session.target("/containers/", name, action)?)
     })
 }

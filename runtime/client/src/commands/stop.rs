@@ -1,7 +1,7 @@
 //! `stop`: the stop signal, and after a while SIGKILL.
 
 use super::{Failure, each};
-use crate::session::Session;
+use crate::session::{Session, Target};
 use base::flags::{Command, Flag, Matches, Operands};
 use base_http::Method;
 
@@ -10,20 +10,33 @@ pub(super) static COMMAND: Command = Command {
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     about: "Stop one or more running containers",
     aliases: &["container stop"],
-    flags: &[
-        Flag::text("signal", "string", "Signal to send to the container").short(b's'),
-        Flag::number("timeout", "Seconds to wait before killing the container")
-            .short(b't')
-            .alias("time"),
-    ],
+    flags: FLAGS,
     operands: Operands::AtLeast(1),
     stops: false,
 };
 
+/// How a container is stopped, by `restart` too.
+pub(super) const FLAGS: &[Flag] = &[
+    Flag::text("signal", "string", "Signal to send to the container").short(b's'),
+    Flag::number("timeout", "Seconds to wait before killing the container")
+        .short(b't')
+        .alias("time"),
+];
+
+/// What is asked for, with what the flags say.
+pub(super) fn target(
+    session: &Session<'_>,
+    matches: &Matches,
+    name: &str,
+    action: &str,
+) -> base::Result<Target> {
+    let target = session.target("/containers/", name, action)?;
+    let target = target.with_some("signal", matches.text("signal"));
+    Ok(target.with_some("t", matches.text("timeout")))
+}
+
 pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
     each(session, matches, &mut |name| {
-        let target = session.target("/containers/", name, "/stop")?;
-        let target = target.with_some("signal", matches.text("signal"));
-        session.make_so(Method::Post, &target.with_some("t", matches.text("timeout")))
+        session.make_so(Method::Post, &target(session, matches, name, "/stop")?)
     })
 }

@@ -116,6 +116,14 @@ impl Container {
         Ok(lock)
     }
 
+    /// The same; None when the container is gone.
+    pub(crate) fn lock_if_there(&self) -> Result<Option<Lock>> {
+        match self.lock() {
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
     /// What is wished of it.
     pub(crate) fn wish(&self) -> Wish {
         let found = Wish::ALL.iter().find(|(_, name)| exists(&self.folder.join(name)));
@@ -125,10 +133,9 @@ impl Container {
     /// Notes why it could not be started. Docker's exit codes: 127 for a command that is not
     /// there, 126 for one that cannot be executed, else 128.
     pub(crate) fn fail(&self, error: &Error) -> Result<()> {
-        let has = |text: &str| error.message().contains(text);
-        let exit_code = if has("executable file not found") || has("no such file or directory") {
+        let exit_code = if is_missing_command(error) {
             127
-        } else if has("permission denied") {
+        } else if error.message().contains("permission denied") {
             126
         } else {
             128
@@ -147,6 +154,12 @@ impl Container {
         paths::rename(&self.folder.join(present.name()), &path).on_path("rename", &path)?;
         sync_folder(&self.folder)
     }
+}
+
+/// Whether a start failed because the command is not there.
+pub(crate) fn is_missing_command(error: &Error) -> bool {
+    let texts = ["executable file not found", "no such file or directory"];
+    texts.iter().any(|text| error.message().contains(text))
 }
 
 /// The record that was read last: one command asks for the same one from job to job. It is read

@@ -3,15 +3,15 @@
 //! Sessions live in the engine that made them. Without a daemon that is one command's own; the
 //! process itself belongs to its container, and goes on when the command ends.
 
+use crate::container::is_missing_command;
 use crate::execdriver;
 use crate::monitor::control::Attach;
-use crate::monitor::{Relay, open_null};
+use crate::monitor::{Relay, exit_code, open_null};
 use crate::{Engine, engine};
 use base::sys::process::Process;
 use base::{Error, Kind, Result};
 use base_http::api::exec::{ExecConfig, ExecInspect, ExecProcess};
 use libcontainer::Stdio;
-use rustix::process::WaitIdStatus;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -129,9 +129,8 @@ impl Exec {
             }
             Err(error) => {
                 // docker's: 127 for a command that is not there, 126 for one that cannot be executed.
-                let missing = error.message().contains("executable file not found")
-                    || error.message().contains("no such file or directory");
-                *self.progress() = Progress::Ended(if missing { 127 } else { 126 });
+                let code = if is_missing_command(&error) { 127 } else { 126 };
+                *self.progress() = Progress::Ended(code);
                 Err(error)
             }
         }
@@ -238,16 +237,11 @@ fn end_of(process: &Process) -> Result<i32> {
     loop {
         crate::jobs::wait::is_readable_within(&process.end().on("watch", "process")?, -1)?;
         match process.wait() {
-            Ok(Some(status)) => return Ok(code_of(&status)),
+            Ok(Some(status)) => return Ok(exit_code(&status)),
             Ok(None) => (),
             Err(errno) => {
                 return Err(Error::new(Kind::Other, format!("wait for process: {errno}")));
             }
         }
     }
-}
-
-fn code_of(status: &WaitIdStatus) -> i32 {
-    let signal = || status.terminating_signal().map(|signal| 128 + signal);
-    status.exit_status().or_else(signal).unwrap_or(255)
 }

@@ -29,6 +29,7 @@ pub(crate) use streams::container_outputs;
 
 use base::sys::process::Process;
 use base::{OnError, Result};
+use rustix::process::WaitIdStatus;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// A container that was just started.
@@ -45,6 +46,12 @@ pub(crate) enum Start {
     Done(Running),
     /// A worker is at it: the descriptor tells when and how it ends.
     Worker(OwnedFd),
+}
+
+/// The exit code of a process that was waited for: 128 and the signal, if one has ended it.
+pub(crate) fn exit_code(status: &WaitIdStatus) -> i32 {
+    let signal = || status.terminating_signal().map(|signal| 128 + signal);
+    status.exit_status().or_else(signal).unwrap_or(255)
 }
 
 /// Sets a terminal's size.

@@ -467,10 +467,7 @@ impl Monitor {
         let kept = !self.work.leaves_nothing();
         let mut state = kept.then(|| State::read(&self.run)).flatten().unwrap_or_default();
         match container.process.wait() {
-            Ok(Some(status)) => {
-                let signal = || status.terminating_signal().map(|signal| 128 + signal);
-                state.exit_code = status.exit_status().or_else(signal).unwrap_or(255);
-            }
+            Ok(Some(status)) => state.exit_code = super::exit_code(&status),
             // Adopted: it is not our child.
             _ => state = lost(state),
         }

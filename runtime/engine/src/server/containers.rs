@@ -105,13 +105,8 @@ pub(super) fn kill(request: &mut Request<'_>) -> Result<Next> {
 }
 
 pub(super) fn resize(request: &mut Request<'_>) -> Result<Next> {
-    let size = |number: Option<i64>| number.and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
-    let job = jobs::Resize {
-        container: request.object(),
-        columns: size(request.number("w")?),
-        rows: size(request.number("h")?),
-    };
-    job.run(request.engine)?;
+    let (columns, rows) = request.size()?;
+    jobs::Resize { container: request.object(), columns, rows }.run(request.engine)?;
     request.answer().bytes(200, "text/plain", b"")?;
     Ok(Next::Request)
 }

@@ -48,8 +48,7 @@ pub(super) fn inspect(request: &mut Request<'_>) -> Result<Next> {
 }
 
 pub(super) fn resize(request: &mut Request<'_>) -> Result<Next> {
-    let size = |number: Option<i64>| number.and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
-    let (columns, rows) = (size(request.number("w")?), size(request.number("h")?));
+    let (columns, rows) = request.size()?;
     request.engine.execs().find(request.object)?.resize(columns, rows)?;
     request.answer().bytes(200, "text/plain", b"")?;
     Ok(Next::Request)

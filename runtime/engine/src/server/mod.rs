@@ -42,6 +42,12 @@ impl<'a> Request<'a> {
         self.head.query(name).unwrap_or_default().to_string()
     }
 
+    /// A terminal's columns and rows in the query; 0 for what is not there.
+    fn size(&self) -> Result<(u16, u16)> {
+        let size = |number: Option<i64>| number.and_then(|n| u16::try_from(n).ok()).unwrap_or(0);
+        Ok((size(self.number("w")?), size(self.number("h")?)))
+    }
+
     /// A number in the query; None when it is not there.
     fn number(&self, name: &str) -> Result<Option<i64>> {
         match self.head.query(name) {
