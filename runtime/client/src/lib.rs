@@ -19,6 +19,7 @@ mod create_request;
 mod env_file;
 mod foreground;
 mod format;
+mod moment;
 mod pretty;
 mod progress;
 mod reference;

@@ -4,13 +4,13 @@ use crate::Engine;
 use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
 use crate::security::{self, Security};
-use crate::{given, runconfig};
+use crate::{given, resources, runconfig};
 use base::{Error, OnError, Result};
 use base_http::api::exec::ExecConfig;
 use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
-use libcontainer::cgroup::{Join, Limits};
+use libcontainer::cgroup::Join;
 use libcontainer::seccomp::Seccomp;
 use libcontainer::{Bind, Network, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
@@ -164,12 +164,10 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         binds.push(bind);
     }
     let user_namespace = engine.user_namespace();
-    let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
-    let limits = Limits {
-        memory: positive(host.memory),
-        memory_and_swap: positive(host.memory_swap),
-        pids: host.pids_limit.and_then(positive),
-        join: if foreground && host.auto_remove { Join::Asked } else { Join::Statistics },
+    let join = if foreground && host.auto_remove { Join::Asked } else { Join::Statistics };
+    let limits = match user_namespace {
+        None => Some(resources::limits(host, join)?),
+        Some(_) => None,
     };
     Ok(Spec {
         id: record.id.clone(),
@@ -186,7 +184,7 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         shm_size: given::shm_size(host)?,
         devices: devices.nodes,
         device_rules: devices.rules,
-        limits: user_namespace.is_none().then_some(limits),
+        limits,
         user_namespace,
         dies_with_parent: foreground,
         parent_waits: !foreground,
@@ -267,17 +265,13 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     if monitor::Policy::of(&host.restart_policy)? != monitor::Policy::No && host.auto_remove {
         return Err(Error::bad_input("can't create 'AutoRemove' container with restart policy"));
     }
-    let limits = [host.memory, host.memory_swap, host.pids_limit.unwrap_or(0)];
-    if host.memory > 0 && host.memory < 512 << 10 {
-        return Err(Error::bad_input("Minimum memory limit allowed is 512KB"));
-    }
     if ordinary_user {
         warnings.push(
             "Ordinary user: no cgroup, so no limits; one id, root, so no other users inside."
                 .to_string(),
         );
     }
-    if ordinary_user && limits.iter().any(|limit| *limit > 0) {
+    if ordinary_user && resources::any(host) {
         return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));
     }
     Ok(warnings)

@@ -17,6 +17,7 @@ mod in_place;
 mod jobs;
 mod local;
 mod monitor;
+mod resources;
 mod runconfig;
 mod security;
 mod server;

@@ -295,3 +295,11 @@ json_object! {
         "Processes" => pub processes: Vec<Vec<String>>,
     }
 }
+json_object! {
+    /// The answer of `POST /containers/ID/update`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct UpdateResponse {
+        /// What the user should know.
+        "Warnings" => pub warnings: Vec<String>,
+    }
+}

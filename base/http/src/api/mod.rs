@@ -13,6 +13,7 @@ pub mod exec;
 pub mod host_config;
 pub mod image;
 pub mod progress;
+pub mod stats;
 pub mod system;
 
 pub use container::{

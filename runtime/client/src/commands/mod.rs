@@ -24,8 +24,10 @@ mod rm;
 mod rmi;
 pub(crate) mod run;
 mod start;
+mod stats;
 mod stop;
 mod top;
+mod update;
 mod version;
 mod wait;
 
@@ -67,9 +69,11 @@ pub(crate) static PROGRAM: Program = Program {
                 &rm::COMMAND,
                 &run::COMMAND,
                 &start::COMMAND,
+                &stats::COMMAND,
                 &stop::COMMAND,
                 &top::COMMAND,
                 &pause::UNPAUSE,
+                &update::COMMAND,
                 &wait::COMMAND,
             ],
         ),
@@ -79,7 +83,7 @@ pub(crate) static PROGRAM: Program = Program {
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 24] = [
+const VERBS: [(&str, Verb); 26] = [
     ("attach", attach::run),
     ("boot", boot::run),
     ("create", create::run),
@@ -99,9 +103,11 @@ const VERBS: [(&str, Verb); 24] = [
     ("rmi", rmi::run),
     ("run", run::run),
     ("start", start::run),
+    ("stats", stats::run),
     ("stop", stop::run),
     ("top", top::run),
     ("unpause", pause::unpause),
+    ("update", update::run),
     ("version", version::run),
     ("wait", wait::run),
 ];

@@ -1,7 +1,7 @@
 //! `create`: a record and a name for a new container.
 
 use crate::container::{Container, Record};
-use crate::{Engine, claim, execdriver, runconfig};
+use crate::{Engine, claim, execdriver, resources, runconfig};
 use base::files::Lock;
 use base::text::time::{now, rfc3339};
 use base::text::{id, name};
@@ -64,6 +64,7 @@ impl Create {
         if let Some(text) = Some(&config.stop_signal).filter(|text| !text.is_empty()) {
             super::kill::signal(text)?;
         }
+        let mut dropped = resources::check(&mut host_config)?;
         let (seconds, nanos) = now();
         let mut record = Record {
             id: id.clone(),
@@ -76,7 +77,8 @@ impl Create {
             host_config,
             ..Record::default()
         };
-        let warnings = execdriver::check(&record, engine.user_namespace().is_some())?;
+        let mut warnings = execdriver::check(&record, engine.user_namespace().is_some())?;
+        warnings.append(&mut dropped);
         let mode = &mut record.host_config.network_mode;
         if mode.is_empty() || mode == "default" {
             *mode = "none".to_string();

@@ -92,6 +92,14 @@ pub(super) fn rename(request: &mut Request<'_>) -> Result<Next> {
     nothing(request)
 }
 
+pub(super) fn update(request: &mut Request<'_>) -> Result<Next> {
+    let body = request.body().whole(JSON_CAP)?;
+    let job = jobs::Update { container: request.object(), wanted: base::json::parse(&body)? };
+    let done = job.run(request.engine)?;
+    request.answer().json(200, &done)?;
+    Ok(Next::Request)
+}
+
 pub(super) fn top(request: &mut Request<'_>) -> Result<Next> {
     let found = jobs::Top { container: request.object() }.run(request.engine)?;
     request.answer().json(200, &found)?;

@@ -72,7 +72,7 @@ enum Next {
 }
 
 /// Method, path and handler. `*` is a name; only names of images have slashes.
-const ROUTES: [(Method, &str, Handler); 31] = [
+const ROUTES: [(Method, &str, Handler); 33] = [
     (Method::Get, "/_ping", system::ping),
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
@@ -89,6 +89,8 @@ const ROUTES: [(Method, &str, Handler); 31] = [
     (Method::Post, "/containers/*/unpause", containers::unpause),
     (Method::Post, "/containers/*/restart", containers::restart),
     (Method::Post, "/containers/*/rename", containers::rename),
+    (Method::Post, "/containers/*/update", containers::update),
+    (Method::Get, "/containers/*/stats", streams::stats),
     (Method::Get, "/containers/*/top", containers::top),
     (Method::Post, "/containers/*/resize", containers::resize),
     (Method::Post, "/containers/*/wait", streams::wait),
