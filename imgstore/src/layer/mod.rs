@@ -5,7 +5,6 @@
 //! writes it. [`settle`] completes a layer from those below; [`merge`] lays layers over each other.
 
 pub(crate) mod content;
-pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod filelist;
 mod hardlink;

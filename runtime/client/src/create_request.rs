@@ -5,6 +5,7 @@
 //! server decides (names, defaults, limits) is left to it.
 
 use crate::env_file::{self, Lookup};
+use crate::mount_flag;
 use base::flags::Matches;
 use base::json::Empty;
 use base::map::Map;
@@ -86,7 +87,7 @@ pub(crate) fn check_label(text: &str) -> std::result::Result<(), String> {
 }
 
 /// `NAME=VALUE` or `NAME`.
-fn pair(text: &str) -> (String, String) {
+pub(crate) fn pair(text: &str) -> (String, String) {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     (name.to_string(), value.to_string())
 }
@@ -162,6 +163,10 @@ fn volumes(matches: &Matches, folder: &str, request: &mut CreateRequest) -> Resu
             _ => drop(volumes.insert(text.to_string(), Empty)),
         }
     }
+    let host = &mut request.options.host_config;
+    host.mounts = matches.list("mount").map(mount_flag::parse).collect::<Result<_>>()?;
+    host.volumes_from = list(matches, "volumes-from");
+    host.volume_driver = matches.text("volume-driver").unwrap_or_default().to_string();
     request.config.volumes = (!volumes.is_empty()).then_some(volumes);
     request.options.host_config.binds = (!binds.is_empty()).then_some(binds);
     Ok(())

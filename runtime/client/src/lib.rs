@@ -20,6 +20,7 @@ mod env_file;
 mod foreground;
 mod format;
 mod moment;
+mod mount_flag;
 mod pretty;
 mod progress;
 mod reference;

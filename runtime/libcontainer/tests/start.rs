@@ -67,7 +67,7 @@ impl Place {
             },
             network: Network::None,
             binds: Vec::new(),
-            tmpfs: Vec::new(),
+            file_systems: Vec::new(),
             shm_size: 64 << 20,
             devices: Vec::new(),
             device_rules: None,

@@ -3,6 +3,7 @@
 //! The members that this cut acts on have a field; every other one is kept as it came (`rest`), so
 //! that `inspect` shows it and a newer binary can act on it.
 
+use super::volume::Mount;
 use base::json::Rest;
 use base::json_object;
 use base::map::Map;
@@ -159,6 +160,12 @@ json_object! {
         "PidsLimit" => pub pids_limit: Option<i64>,
         /// Mounted tmpfs by target, with options.
         "Tmpfs" ? => pub tmpfs: Map<String, String>,
+        /// Each `--mount`.
+        "Mounts" ? => pub mounts: Vec<Mount>,
+        /// CONTAINER[:ro]: all mounts of that container.
+        "VolumesFrom" => pub volumes_from: Option<Vec<String>>,
+        /// The driver of new volumes.
+        "VolumeDriver" => pub volume_driver: String,
         /// Everything else, as it came.
         ..pub rest: Rest,
     }

@@ -15,6 +15,7 @@ pub mod image;
 pub mod progress;
 pub mod stats;
 pub mod system;
+pub mod volume;
 
 pub use container::{
     ContainerConfig, ContainerInspect, ContainerSummary, CreateRequest, CreateResponse,

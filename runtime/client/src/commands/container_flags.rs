@@ -56,6 +56,7 @@ macro_rules! container_flags {
             .checked($crate::create_request::check_swap),
             Flag::number("memory-swappiness", "Tune container memory swappiness (0 to 100)")
                 .default("-1"),
+            Flag::text("mount", "mount", "Attach a filesystem mount to the container"),
             Flag::text("name", "string", "Assign a name to the container"),
             Flag::text("network", "network", "Connect a container to a network").alias("net"),
             Flag::switch("oom-kill-disable", "Disable OOM Killer"),
@@ -83,6 +84,8 @@ macro_rules! container_flags {
             Flag::text("user", "string", "Username or UID (format: <name|uid>[:<group|gid>])")
                 .short(b'u'),
             Flag::text("volume", "list", "Bind mount a volume").short(b'v'),
+            Flag::text("volume-driver", "string", "Optional volume driver for the container"),
+            Flag::text("volumes-from", "list", "Mount volumes from the specified container(s)"),
             Flag::text("workdir", "string", "Working directory inside the container").short(b'w'),
         ]
     };

@@ -29,6 +29,7 @@ mod stop;
 mod top;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use crate::Connect;
@@ -78,12 +79,16 @@ pub(crate) static PROGRAM: Program = Program {
             ],
         ),
         ("Images", &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &rmi::COMMAND]),
+        (
+            "Volumes",
+            &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
+        ),
         ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 26] = [
+const VERBS: [(&str, Verb); 31] = [
     ("attach", attach::run),
     ("boot", boot::run),
     ("create", create::run),
@@ -109,6 +114,11 @@ const VERBS: [(&str, Verb); 26] = [
     ("unpause", pause::unpause),
     ("update", update::run),
     ("version", version::run),
+    ("volume create", volume::create),
+    ("volume inspect", volume::inspect),
+    ("volume ls", volume::list),
+    ("volume prune", volume::prune),
+    ("volume rm", volume::remove),
     ("wait", wait::run),
 ];
 

@@ -14,7 +14,7 @@ mod names;
 mod record;
 mod state;
 
-pub(crate) use record::Record;
+pub(crate) use record::{Mount, Record};
 pub(crate) use state::{Process, State, Status, boot_id};
 
 use base::files::{Lock, Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};

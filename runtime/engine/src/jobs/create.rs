@@ -1,6 +1,7 @@
 //! `create`: a record and a name for a new container.
 
 use crate::container::{Container, Record};
+use crate::volume::mounts;
 use crate::{Engine, claim, execdriver, resources, runconfig};
 use base::files::Lock;
 use base::text::time::{now, rfc3339};
@@ -41,12 +42,6 @@ impl Create {
         if config.image.is_empty() {
             return Err(Error::bad_input("no image specified"));
         }
-        if let Some(path) = config.volumes.as_ref().and_then(|volumes| volumes.keys().next()) {
-            return Err(Error::bad_input(format!(
-                "invalid volume specification: '{path}': anonymous volumes are not supported yet, \
-                 give a folder of the host before it"
-            )));
-        }
         let store = engine.store()?;
         claim::claim(engine.folders())?;
         let image = store.find(&config.image)?;
@@ -84,6 +79,11 @@ impl Create {
             *mode = "none".to_string();
         }
         let temporary = record.host_config.auto_remove;
+        let volumes = record.config.volumes.clone().unwrap_or_default();
+        let mounts =
+            mounts::make(&engine.containers(), &engine.volumes(), &record.host_config, &volumes)?;
+        record.mounts = mounts.mounts;
+        let anonymous = record.anonymous_volumes();
         store.hold(&image.id, &id, if temporary { Keep::Run } else { Keep::Root })?;
         let containers = engine.containers();
         let record = Arc::new(record);
@@ -103,6 +103,8 @@ impl Create {
             Ok((container, lock)) => Ok(Made { container, image, lock, warnings }),
             Err(error) => {
                 let _ = store.release(&image.id, &id);
+                drop(mounts.locks);
+                let _ = engine.remove_volumes(&anonymous);
                 Err(error)
             }
         }

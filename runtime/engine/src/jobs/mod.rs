@@ -21,6 +21,7 @@ mod stop;
 mod system;
 mod top;
 mod update;
+mod volume;
 pub(crate) mod wait;
 
 pub(crate) use create::{Create, Made};
@@ -41,4 +42,5 @@ pub(crate) use stop::Stop;
 pub(crate) use system::{info, version};
 pub(crate) use top::Top;
 pub(crate) use update::Update;
+pub(crate) use volume::{VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove};
 pub(crate) use wait::{Condition, Wait};

@@ -29,7 +29,7 @@ pub(super) fn list(request: &mut Request<'_>) -> Result<Next> {
 }
 
 /// `{"name":["a"]}`, or as docker's client sends it, `{"name":{"a":true}}`.
-fn filters(text: &str) -> Result<Map<String, Vec<String>>> {
+pub(super) fn filters(text: &str) -> Result<Map<String, Vec<String>>> {
     if text.is_empty() {
         return Ok(Map::default());
     }
@@ -120,7 +120,11 @@ pub(super) fn resize(request: &mut Request<'_>) -> Result<Next> {
 }
 
 pub(super) fn remove(request: &mut Request<'_>) -> Result<Next> {
-    let job = jobs::Remove { container: request.object(), force: request.head.flag("force") };
+    let job = jobs::Remove {
+        container: request.object(),
+        force: request.head.flag("force"),
+        volumes: request.head.flag("v"),
+    };
     job.run(request.engine)?;
     nothing(request)
 }
