@@ -73,13 +73,16 @@ pub(crate) static PROGRAM: Program = Program {
                 &wait::COMMAND,
             ],
         ),
-        ("Images", &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &rmi::COMMAND]),
+        (
+            "Images",
+            &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &pull::COMMAND, &rmi::COMMAND],
+        ),
         ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 24] = [
+const VERBS: [(&str, Verb); 25] = [
     ("attach", attach::run),
     ("boot", boot::run),
     ("create", create::run),
@@ -93,6 +96,7 @@ const VERBS: [(&str, Verb); 24] = [
     ("logs", logs::run),
     ("pause", pause::pause),
     ("ps", ps::run),
+    ("pull", pull::run),
     ("rename", rename::run),
     ("restart", restart::run),
     ("rm", rm::run),
