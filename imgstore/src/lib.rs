@@ -14,6 +14,7 @@ pub mod graphdriver;
 mod image;
 mod layer;
 pub mod reference;
+pub mod registry;
 mod store;
 mod tool;
 

@@ -48,6 +48,11 @@ fn host(text: &str) -> bool {
     name.split('.').all(label) && !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit())
 }
 
+/// Docker's rule for what is a host and what a folder.
+fn is_server(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost" || first != first.to_ascii_lowercase()
+}
+
 fn tag_is_right(tag: &str) -> bool {
     let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     (1..=128).contains(&tag.len())
@@ -75,14 +80,7 @@ impl Reference {
             return Err(wrong());
         }
         let (server, mut path) = match repository.split_once('/') {
-            // Docker's rule for what is a host and what a folder.
-            Some((first, rest))
-                if first.contains(['.', ':'])
-                    || first == "localhost"
-                    || first != first.to_ascii_lowercase() =>
-            {
-                (Some(first), rest)
-            }
+            Some((first, rest)) if is_server(first) => (Some(first), rest),
             _ => (None, repository),
         };
         let server = server.filter(|&s| s != "docker.io" && s != "index.docker.io");
@@ -101,6 +99,12 @@ impl Reference {
         }
         let tag = tag.or(digest.is_none().then_some("latest")).map(str::to_owned);
         Ok(Self { repository, tag, digest })
+    }
+
+    /// The registry, if one is named, and what the repository is called there.
+    #[must_use]
+    pub fn server(&self) -> Option<(&str, &str)> {
+        self.repository.split_once('/').filter(|(first, _)| is_server(first))
     }
 
     /// `REPOSITORY:TAG`, or with the digest where there is no tag.

@@ -58,7 +58,12 @@ impl Store {
 
     /// How layers are unpacked here.
     pub(crate) fn style(&self) -> Style {
-        Style { marks: self.marks, squash: self.marks == Marks::User, strict: false }
+        Style {
+            marks: self.marks,
+            squash: self.marks == Marks::User,
+            strict: false,
+            one_of_several: false,
+        }
     }
 
     /// A folder of our own below `work`; what dead processes left there goes.

@@ -4,7 +4,7 @@
 //! configurations, of compressed blobs, of decompressed layers. Nothing of it becomes visible
 //! unless all of it is right.
 
-mod documents;
+pub(crate) mod documents;
 mod import;
 mod outer;
 mod source;

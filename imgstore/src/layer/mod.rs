@@ -62,6 +62,8 @@ pub(crate) struct Style {
     pub(crate) squash: bool,
     /// The archive must have its end mark, since no digest says that it is whole.
     pub(crate) strict: bool,
+    /// Others are unpacked at the same time: one thread.
+    pub(crate) one_of_several: bool,
 }
 
 /// Makes `folder` and unpacks the content into it.
@@ -74,7 +76,7 @@ pub(crate) fn unpack(
     let mut unpacker = Box::new(begin(&folder, style)?);
     let mut hash = Sha256::new();
     let mut parser = Parser::new();
-    if processors() > 1 {
+    if processors() > 1 && !style.one_of_several {
         two_threads(&mut content, &mut hash, &mut parser, &mut unpacker, progress)?;
     } else {
         let mut block = vec![0; BLOCK];
@@ -119,7 +121,7 @@ fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
 }
 
 /// How many processors this process may use.
-fn processors() -> usize {
+pub(crate) fn processors() -> usize {
     match rustix::thread::sched_getaffinity(None) {
         Ok(set) => set.count() as usize,
         Err(_) => 1,

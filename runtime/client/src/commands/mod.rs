@@ -78,7 +78,10 @@ pub(crate) static PROGRAM: Program = Program {
                 &wait::COMMAND,
             ],
         ),
-        ("Images", &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &rmi::COMMAND]),
+        (
+            "Images",
+            &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &pull::COMMAND, &rmi::COMMAND],
+        ),
         (
             "Volumes",
             &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
@@ -88,7 +91,7 @@ pub(crate) static PROGRAM: Program = Program {
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 31] = [
+const VERBS: &[(&str, Verb)] = &[
     ("attach", attach::run),
     ("boot", boot::run),
     ("create", create::run),
@@ -102,6 +105,7 @@ const VERBS: [(&str, Verb); 31] = [
     ("logs", logs::run),
     ("pause", pause::pause),
     ("ps", ps::run),
+    ("pull", pull::run),
     ("rename", rename::run),
     ("restart", restart::run),
     ("rm", rm::run),
@@ -214,7 +218,8 @@ mod tests {
     fn every_command_has_a_verb_and_its_tables_are_sorted() {
         let mut names: Vec<&str> = PROGRAM.commands().map(|command| command.name).collect();
         names.sort_unstable();
-        assert_eq!(names, VERBS.map(|(name, _)| name));
+        let verbs: Vec<&str> = VERBS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, verbs);
         let tables = PROGRAM.commands().map(|command| (command.name, command.flags));
         for (name, flags) in tables.chain([("", PROGRAM.globals)]) {
             assert!(flags.is_sorted_by(|a, b| a.long < b.long), "{name}");

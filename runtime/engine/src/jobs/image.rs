@@ -1,7 +1,8 @@
-//! The jobs of images: `images`, `image_inspect`, `image_delete`, `load`, `import`, `pull`.
+//! The jobs of images: `images`, `image_inspect`, `image_delete`, `load`, `import`.
 
-use crate::{Engine, builtin, changes};
-use base::{Error, Kind, Result};
+use crate::{Engine, changes};
+use base::Result;
+use base::digest::Digest;
 use base_http::api::container::ContainerConfig;
 use base_http::api::image::{DeleteResponse, GraphDriverData, ImageInspect, ImageSummary, RootFs};
 use imgstore::{ImageConfig, ImportOptions, LoadEvent, Removed};
@@ -17,7 +18,8 @@ impl Images {
             .into_iter()
             .map(|image| ImageSummary {
                 id: image.id.to_string(),
-                repo_tags: image.names,
+                repo_digests: digests(&image.names, image.manifest),
+                repo_tags: tags(image.names),
                 created: image.created,
                 size: image.size as i64,
                 shared_size: -1,
@@ -39,9 +41,11 @@ impl InspectImage {
         let store = engine.store()?;
         let image = store.find(&self.image)?;
         let config = &image.config;
+        let names = store.names_of(&image.id)?;
         Ok(ImageInspect {
             id: image.id.to_string(),
-            repo_tags: image.names.clone(),
+            repo_digests: digests(&names, image.manifest),
+            repo_tags: tags(names),
             created: image.created.clone(),
             config: Some(ContainerConfig {
                 user: config.user.clone(),
@@ -67,6 +71,26 @@ impl InspectImage {
             ..ImageInspect::default()
         })
     }
+}
+
+/// Those names that have a tag.
+fn tags(names: Vec<String>) -> Vec<String> {
+    names.into_iter().filter(|name| !name.contains('@')).collect()
+}
+
+/// The names by digest: each repository's with the manifest's digest, and those that were pulled so.
+fn digests(names: &[String], manifest: Option<Digest>) -> Vec<String> {
+    let mut found: Vec<String> = names.iter().filter(|name| name.contains('@')).cloned().collect();
+    if let Some(manifest) = manifest {
+        for name in names.iter().filter(|name| !name.contains('@')) {
+            let repository =
+                name.rsplit_once(':').map_or(name.as_str(), |(repository, _)| repository);
+            found.push(format!("{repository}@{manifest}"));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// The digest in the name of a layer's folder.
@@ -138,29 +162,5 @@ impl Import {
             message: self.message,
         };
         engine.store()?.import(tar, options).map(|id| id.to_string())
-    }
-}
-
-/// `pull`: registries are not there yet, so only the built-in image can be had.
-pub(crate) struct Pull {
-    pub(crate) image: String,
-    pub(crate) tag: String,
-}
-
-impl Pull {
-    pub(crate) fn run(self, engine: &Engine) -> Result<String> {
-        let name = self.image.trim_start_matches("docker.io/").trim_start_matches("library/");
-        if name != builtin::NAME || !["", "latest"].contains(&self.tag.as_str()) {
-            return Err(Error::new(
-                Kind::NotFound,
-                format!(
-                    "pull {}: registries are not supported yet: `load` an archive or `import` a \
-                     root file system",
-                    self.image
-                ),
-            ));
-        }
-        builtin::make(engine.store()?)?;
-        Ok(format!("Made {name}:latest from this binary"))
     }
 }
