@@ -48,6 +48,11 @@ fn host(text: &str) -> bool {
     name.split('.').all(label) && !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit())
 }
 
+/// Docker's rule for what is a host and what a folder.
+fn is_host(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost" || first != first.to_ascii_lowercase()
+}
+
 fn tag_is_right(tag: &str) -> bool {
     let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     (1..=128).contains(&tag.len())
@@ -75,14 +80,7 @@ impl Reference {
             return Err(wrong());
         }
         let (server, mut path) = match repository.split_once('/') {
-            // Docker's rule for what is a host and what a folder.
-            Some((first, rest))
-                if first.contains(['.', ':'])
-                    || first == "localhost"
-                    || first != first.to_ascii_lowercase() =>
-            {
-                (Some(first), rest)
-            }
+            Some((first, rest)) if is_host(first) => (Some(first), rest),
             _ => (None, repository),
         };
         let server = server.filter(|&s| s != "docker.io" && s != "index.docker.io");
@@ -110,6 +108,18 @@ impl Reference {
             (Some(tag), _) => [&self.repository, ":", tag].concat(),
             (None, Some(digest)) => [&self.repository, "@", &digest.to_string()].concat(),
             (None, None) => self.repository.clone(),
+        }
+    }
+
+    /// With the default registry and its folder, which the familiar form leaves out.
+    #[must_use]
+    pub fn full(&self) -> String {
+        let familiar = self.familiar();
+        let first = self.repository.split_once('/').map(|(first, _)| first);
+        match first {
+            Some(first) if is_host(first) => familiar,
+            Some(_) => ["docker.io/", &familiar].concat(),
+            None => ["docker.io/library/", &familiar].concat(),
         }
     }
 
