@@ -29,7 +29,7 @@ fn the_arrows_are_those_of_the_design() {
         ("base-sys", &[][..]),
         ("base", &["base-sys"][..]),
         ("base-http", &["base"][..]),
-        ("imgstore", &["base"][..]),
+        ("imgstore", &["base", "base-http"][..]),
         ("libcontainer", &["base", "base-sys"][..]),
         ("client", &["base", "base-http"][..]),
         ("engine", &["base", "base-http", "base-sys", "imgstore", "libcontainer"][..]),

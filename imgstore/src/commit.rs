@@ -95,6 +95,27 @@ impl Store {
         Ok(None)
     }
 
+    /// Makes layers durable and puts them into their places, before there is an image of them: what
+    /// was fetched whole is not fetched again after a cut. Their names become durable with the next
+    /// sync; until then a power cut may take them back, never break them.
+    pub(crate) fn keep_layers(&self, work: &Work, layers: &mut [Staged]) -> Result<()> {
+        if layers.iter().all(|layer| layer.lock.is_some()) {
+            return Ok(());
+        }
+        sync_all(&work.path)?;
+        let _store = Lock::shared(&self.root)?;
+        let mut moved = Map::new();
+        for layer in layers.iter_mut().filter(|layer| layer.lock.is_none()) {
+            let folder = self.folder("layers").join(&layer.name);
+            if moved.insert(layer.name.clone(), ()).is_none() {
+                place(&layer.folder, &folder)?;
+            }
+            layer.lock = Some(Lock::shared(&folder)?);
+            layer.folder = folder;
+        }
+        Ok(())
+    }
+
     /// Makes it all durable and visible.
     pub(crate) fn commit(&self, work: &Work, layers: &[Staged], images: &[NewImage]) -> Result<()> {
         for (number, image) in images.iter().enumerate() {

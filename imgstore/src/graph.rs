@@ -85,7 +85,11 @@ impl Store {
         let name = Reference::parse(text);
         if let Ok(name) = &name {
             let found = match name.digest {
-                Some(digest) => self.with_digest(&digest)?,
+                // An index has another digest than the manifest that was chosen from it.
+                Some(digest) => match self.with_digest(&digest)? {
+                    None => self.named(&Reference { tag: None, ..name.clone() })?,
+                    found => found,
+                },
                 None => self.named(name)?,
             };
             if let Some(id) = found {
@@ -217,10 +221,21 @@ impl Store {
         }
         let _store = Lock::shared(&self.root)?;
         let (_, record) = self.ask(image)?;
-        if self.named(&name)? == Some(record.id) {
+        self.write_name(&record.id, &name)
+    }
+
+    /// The same for an image by its id; the name may have a digest in place of a tag.
+    pub(crate) fn name(&self, id: &Digest, name: &Reference) -> Result<()> {
+        let _store = Lock::shared(&self.root)?;
+        self.record(id)?;
+        self.write_name(id, name)
+    }
+
+    fn write_name(&self, id: &Digest, name: &Reference) -> Result<()> {
+        if self.named(name)? == Some(*id) {
             return Ok(());
         }
-        let text = format!("{}\n", record.id);
+        let text = format!("{id}\n");
         files::write_then_rename(
             &self.folder("names"),
             &name.file_name(),
@@ -296,7 +311,9 @@ impl Store {
         let short = id::short(&hex);
         let held = |holder: &String| id::short(holder).to_owned();
         let going = match &asked {
-            Asked::Name(name) if names.len() > 1 && name.digest.is_none() => vec![name.familiar()],
+            Asked::Name(name) if names.len() > 1 && names.contains(&name.familiar()) => {
+                vec![name.familiar()]
+            }
             Asked::Name(name) => {
                 if let (Some(holder), false) = (holders.first(), force) {
                     let (name, holder) = (name.familiar(), held(holder));

@@ -16,6 +16,7 @@ pub mod graphdriver;
 mod image;
 mod layer;
 pub mod reference;
+pub mod registry;
 mod save;
 mod store;
 mod tool;

@@ -49,7 +49,7 @@ fn host(text: &str) -> bool {
 }
 
 /// Docker's rule for what is a host and what a folder.
-fn is_host(first: &str) -> bool {
+fn is_server(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost" || first != first.to_ascii_lowercase()
 }
 
@@ -80,7 +80,7 @@ impl Reference {
             return Err(wrong());
         }
         let (server, mut path) = match repository.split_once('/') {
-            Some((first, rest)) if is_host(first) => (Some(first), rest),
+            Some((first, rest)) if is_server(first) => (Some(first), rest),
             _ => (None, repository),
         };
         let server = server.filter(|&s| s != "docker.io" && s != "index.docker.io");
@@ -101,6 +101,12 @@ impl Reference {
         Ok(Self { repository, tag, digest })
     }
 
+    /// The registry, if one is named, and what the repository is called there.
+    #[must_use]
+    pub fn server(&self) -> Option<(&str, &str)> {
+        self.repository.split_once('/').filter(|(first, _)| is_server(first))
+    }
+
     /// `REPOSITORY:TAG`, or with the digest where there is no tag.
     #[must_use]
     pub fn familiar(&self) -> String {
@@ -117,7 +123,7 @@ impl Reference {
         let familiar = self.familiar();
         let first = self.repository.split_once('/').map(|(first, _)| first);
         match first {
-            Some(first) if is_host(first) => familiar,
+            Some(first) if is_server(first) => familiar,
             Some(_) => ["docker.io/", &familiar].concat(),
             None => ["docker.io/library/", &familiar].concat(),
         }

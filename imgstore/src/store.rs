@@ -61,8 +61,13 @@ impl Store {
 
     /// How layers are unpacked here.
     pub(crate) fn style(&self) -> Style {
-        let squash = self.marks == Marks::User;
-        Style { marks: self.marks, squash, strict: false, keep_blobs: self.keep_blobs }
+        Style {
+            marks: self.marks,
+            squash: self.marks == Marks::User,
+            strict: false,
+            keep_blobs: self.keep_blobs,
+            one_of_several: false,
+        }
     }
 
     /// A folder of our own below `work`; what dead processes left there goes.

@@ -35,9 +35,26 @@ enum Left {
     Broken,
 }
 
+/// The connection that a body is read from.
+enum Held<'a> {
+    /// Somebody else's: the next head is read from it.
+    Lent(&'a mut Input),
+    /// It ends with the body.
+    Own(Box<Input>),
+}
+
+impl Held<'_> {
+    fn input(&mut self) -> &mut Input {
+        match self {
+            Held::Lent(input) => input,
+            Held::Own(input) => input,
+        }
+    }
+}
+
 /// The body of one head.
 pub struct Body<'a> {
-    input: &'a mut Input,
+    input: Held<'a>,
     left: Left,
     /// How many more bytes may be read.
     allowed: u64,
@@ -54,7 +71,14 @@ impl<'a> Body<'a> {
             BodyKind::Chunked => Left::ChunkSize,
             BodyKind::UntilClose => Left::Unknown,
         };
-        Body { input, left, allowed: u64::MAX, must_continue: false }
+        Body { input: Held::Lent(input), left, allowed: u64::MAX, must_continue: false }
+    }
+
+    /// The last body of a connection, which it takes along.
+    pub fn own(input: Input, kind: BodyKind) -> Body<'static> {
+        let mut input = Box::new(input);
+        let Body { left, .. } = Body::new(&mut input, kind);
+        Body { input: Held::Own(input), left, allowed: u64::MAX, must_continue: false }
     }
 
     /// A request's body; a client that waits for `100 Continue` is told so at the first read.
@@ -127,7 +151,7 @@ impl<'a> Body<'a> {
 
     /// The size of the next chunk; 0 ends the body, its trailers are taken too.
     fn next_chunk(&mut self) -> io::Result<u64> {
-        let line = self.input.line(LINE_CAP)?;
+        let line = self.input.input().line(LINE_CAP)?;
         let digits = line.split(';').next().unwrap_or("").trim_end_matches([' ', '\t']);
         let hex = (1..=16).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
         let Some(size) = u64::from_str_radix(digits, 16).ok().filter(|_| hex) else {
@@ -135,7 +159,7 @@ impl<'a> Body<'a> {
         };
         if size == 0 {
             let mut trailers = 0;
-            while !self.input.line(LINE_CAP)?.is_empty() {
+            while !self.input.input().line(LINE_CAP)?.is_empty() {
                 trailers += 1;
                 if trailers > TRAILER_CAP {
                     return Err(invalid("too many trailers"));
@@ -165,17 +189,19 @@ impl<'a> Body<'a> {
             return Err(invalid("larger than allowed"));
         }
         let most = most.min(self.allowed).min(out.len() as u64) as usize;
-        let got = self.input.read(&mut out[..most])?;
+        let got = self.input.input().read(&mut out[..most])?;
         self.allowed -= got as u64;
         self.left = match (self.left, got as u64) {
             (Left::Unknown, 0) => Left::Nothing,
             (_, 0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             (Left::Bytes(n), got) if n == got => Left::Nothing,
             (Left::Bytes(n), got) => Left::Bytes(n - got),
-            (Left::Chunk(n), got) if n == got => match self.input.line(LINE_CAP)?.is_empty() {
-                true => Left::ChunkSize,
-                false => return Err(invalid("a chunk is longer than its size")),
-            },
+            (Left::Chunk(n), got) if n == got => {
+                match self.input.input().line(LINE_CAP)?.is_empty() {
+                    true => Left::ChunkSize,
+                    false => return Err(invalid("a chunk is longer than its size")),
+                }
+            }
             (Left::Chunk(n), got) => Left::Chunk(n - got),
             (left, _) => left,
         };
@@ -189,7 +215,7 @@ impl Read for Body<'_> {
             return Ok(0);
         }
         if std::mem::take(&mut self.must_continue) && !self.is_done() {
-            write_all(&**self.input.stream(), b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            write_all(&**self.input.input().stream(), b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let result = self.read_some(out);
         if result.is_err() {

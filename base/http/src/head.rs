@@ -21,16 +21,18 @@ pub enum Method {
     Head,
     Post,
     Put,
+    Patch,
     Delete,
     Options,
 }
 
 /// Names of the methods.
-const METHODS: [(&str, Method); 6] = [
+const METHODS: [(&str, Method); 7] = [
     ("GET", Method::Get),
     ("HEAD", Method::Head),
     ("POST", Method::Post),
     ("PUT", Method::Put),
+    ("PATCH", Method::Patch),
     ("DELETE", Method::Delete),
     ("OPTIONS", Method::Options),
 ];

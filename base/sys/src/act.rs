@@ -325,7 +325,12 @@ impl Walker {
             }
             Operation::AttachIn => {
                 let (slot, target) = (number(cursor)?, text(cursor)?);
-                self.attach_in(self.slot(slot)?, target)?;
+                let options = number(cursor)?;
+                self.attach_in(self.slot(slot)?, target, options)?;
+            }
+            Operation::MakeIn => {
+                let (folder, name) = (text(cursor)?, text(cursor)?);
+                self.make_in(folder, name, number(cursor)? != 0)?;
             }
             Operation::EnterDetached => {
                 let (slot, folder) = (number(cursor)?, text(cursor)?);

@@ -32,8 +32,11 @@ pub enum Operation {
     MountFirst,
     /// `source, target, type, flags, data, options`: the target is resolved beneath the new root.
     MountIn,
-    /// `slot, target`: attach a detached mount, the target resolved beneath the new root.
+    /// `slot, target, options`: attach a detached mount, the target resolved beneath the new root.
     AttachIn,
+    /// `folder, name, kind` (1 for a folder, 0 for an empty file): made beneath the new root, in a mount
+    /// of the plan's, unless it is there.
+    MakeIn,
     /// `slot, folder`: attach a detached mount as the new root and enter it.
     EnterDetached,
     /// `folder`: enter what is mounted there as the new root.
@@ -102,7 +105,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 42] = [
+    const ALL: [Operation; 43] = [
         Operation::Unshare,
         Operation::Join,
         Operation::Fork,
@@ -113,6 +116,7 @@ impl Operation {
         Operation::MountFirst,
         Operation::MountIn,
         Operation::AttachIn,
+        Operation::MakeIn,
         Operation::EnterDetached,
         Operation::EnterFolder,
         Operation::SendFolder,
@@ -303,6 +307,10 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
         Operation::AttachIn => {
             cursor.number()?;
             ("move_mount", printable(cursor.text()?.to_bytes()))
+        }
+        Operation::MakeIn => {
+            let folder = printable(cursor.text()?.to_bytes());
+            ("create", format!("/{folder}/{}", printable(cursor.text()?.to_bytes())))
         }
         Operation::EnterDetached => {
             cursor.number()?;

@@ -5,11 +5,11 @@
 //! owner, mode, size, time of contents, target; a folder counts as changed when something in it did,
 //! as docker has it. Both trees are walked together, by descriptors, following nothing.
 
-use super::copy::{nanos, seconds};
 use super::pack::{Packer, names_of};
 use super::path::{shown, split};
 use super::walker::{Walker, open_folder_at};
 use super::whiteout::{self, Marks};
+use base::copy::{nanos, seconds};
 use base::files::open_folder;
 use base::{Error, OnError, Result};
 use rustix::fs::{AtFlags, FileType, Stat, readlinkat, statat};

@@ -3,11 +3,11 @@
 //! Used by the driver vfs and by `checkout`. Layers come lowest first; whiteouts remove, opaque
 //! folders empty, everything else replaces what has its name. Hard links within a layer stay.
 
-use super::copy;
 use super::hardlink::open_below;
 use super::path::{shown, split};
 use super::walker::open_folder_at;
 use super::whiteout::{self, Marks};
+use base::copy;
 use base::files::remove_tree_at;
 use base::map::Map;
 use base::{OnError, Result};

@@ -3,11 +3,11 @@
 //! The way of a byte: [`content`] reads, hashes and decompresses it; [`ring`] carries it to the
 //! other thread; [`parser`] cuts it into [`entry`]s (from [`header`] and [`pax`]); [`unpack`]
 //! writes it. [`settle`] completes a layer from those below; [`merge`] lays layers over each other.
-//! [`pack`] goes the other way, from folders to an archive. [`headers`] keeps what of the archive is no content; [`rebuild`] makes the archive again.
+//! [`headers`] keeps what of the archive is no content; [`rebuild`] makes the archive again. [`pack`]
+//! goes the other way, from folders to an archive; [`changes`] finds what a container changed.
 
 pub(crate) mod changes;
 pub(crate) mod content;
-pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod filelist;
 mod hardlink;
@@ -75,6 +75,8 @@ pub(crate) struct Style {
     pub(crate) strict: bool,
     /// Compressed blobs are kept beside the layer.
     pub(crate) keep_blobs: bool,
+    /// Others are unpacked at the same time: one thread.
+    pub(crate) one_of_several: bool,
 }
 
 /// Makes `folder` and unpacks the content into it.
@@ -95,7 +97,7 @@ pub(crate) fn unpack(
         archive += bytes;
         progress(bytes);
     };
-    if processors() > 1 {
+    if processors() > 1 && !style.one_of_several {
         two_threads(&mut content, &mut hash, &mut parser, &mut unpacker, &mut progress)?;
     } else {
         let mut block = vec![0; BLOCK];
@@ -143,7 +145,7 @@ fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
 }
 
 /// How many processors this process may use.
-fn processors() -> usize {
+pub(crate) fn processors() -> usize {
     match rustix::thread::sched_getaffinity(None) {
         Ok(set) => set.count() as usize,
         Err(_) => 1,

@@ -6,13 +6,13 @@
 //! zeros to the size that its header says. Names come sorted, so the same tree gives the same bytes.
 //! Sockets have no place in an archive. Overlay's own attributes are never packed.
 
-use super::copy::{nanos, seconds, xattrs};
 use super::entry::{Attributes, Entry};
 use super::header::Kind;
 use super::path::shown;
 use super::walker::open_folder_at;
 use super::whiteout::{self, Marks};
 use super::write::TarWriter;
+use base::copy::{nanos, seconds, xattrs};
 use base::map::Map;
 use base::{Error, OnError, Result};
 use rustix::fs::{

@@ -3,7 +3,6 @@
 //! What comes out is hashed; it is the archive only if the digest is the layer's diff id. A tree
 //! that was damaged is found so, and named.
 
-use super::copy::open_for_reading;
 use super::entry::{Assembler, Entry, Step};
 use super::filelist::Lines;
 use super::header::Kind;
@@ -13,6 +12,7 @@ use super::path::{clean, shown, split};
 use super::replaced;
 use super::walker::Walker;
 use super::whiteout::{Meaning, meaning};
+use base::copy::open_for_reading;
 use base::digest::{Digest, Sha256};
 use base::files::open_folder;
 use base::{Error, Kind as ErrorKind, OnError, Result};

@@ -3,8 +3,8 @@
 //!
 //! They are in the folder `replaced` of the layer, each under its SHA-256. It is a rare thing.
 
-use super::copy::open_for_reading;
 use super::walker::open_folder_at;
+use base::copy::open_for_reading;
 use base::digest::{Digest, Sha256};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, linkat, statat};
 use rustix::io::{Errno, read};

@@ -5,11 +5,14 @@
 //! server decides (names, defaults, limits) is left to it.
 
 use crate::env_file::{self, Lookup};
+use crate::mount_flag;
 use base::flags::Matches;
 use base::json::Empty;
 use base::map::Map;
 use base::{Error, Result, text::size};
-use base_http::api::host_config::{DeviceMapping, LogConfig, RestartPolicy, Ulimit};
+use base_http::api::host_config::{
+    DeviceMapping, LogConfig, RestartPolicy, ThrottleDevice, Ulimit, WeightDevice,
+};
 use base_http::api::{ContainerConfig, CreateRequest, HostConfig};
 
 /// What the command knows beside its flags.
@@ -31,6 +34,34 @@ pub(crate) fn check_size(text: &str) -> std::result::Result<(), String> {
     size::parse(text).map(|_| ()).map_err(|error| error.message().to_string())
 }
 
+/// The same, or no limit.
+pub(crate) fn check_swap(text: &str) -> std::result::Result<(), String> {
+    if text == "-1" { Ok(()) } else { check_size(text) }
+}
+
+/// What is wrong with a number of processors.
+pub(crate) fn check_cpus(text: &str) -> std::result::Result<(), String> {
+    match nano_cpus(text) {
+        Some(_) => Ok(()),
+        None => Err(["failed to parse ", text, " as a rational number"].concat()),
+    }
+}
+
+/// `1.5` in billionths.
+pub(crate) fn nano_cpus(text: &str) -> Option<i64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|letter| letter.is_ascii_digit());
+    if (whole.is_empty() && part.is_empty()) || part.len() > 9 || !digits(whole) || !digits(part) {
+        return None;
+    }
+    let mut nano = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()? };
+    let digits = part.bytes().map(|digit| i64::from(digit - b'0'));
+    for digit in digits.chain(std::iter::repeat(0)).take(9) {
+        nano = nano.checked_mul(10)?.checked_add(digit)?;
+    }
+    Some(nano)
+}
+
 /// What is wrong with a restart policy. Which names there are, the server knows.
 pub(crate) fn check_restart(text: &str) -> std::result::Result<(), String> {
     match text.split_once(':') {
@@ -42,7 +73,7 @@ pub(crate) fn check_restart(text: &str) -> std::result::Result<(), String> {
 }
 
 /// `always`, `on-failure:3`.
-fn restart(text: &str) -> RestartPolicy {
+pub(crate) fn restart(text: &str) -> RestartPolicy {
     let (name, count) = text.split_once(':').unwrap_or((text, "0"));
     RestartPolicy { name: name.to_string(), maximum_retry_count: count.parse().unwrap_or(0) }
 }
@@ -56,7 +87,7 @@ pub(crate) fn check_label(text: &str) -> std::result::Result<(), String> {
 }
 
 /// `NAME=VALUE` or `NAME`.
-fn pair(text: &str) -> (String, String) {
+pub(crate) fn pair(text: &str) -> (String, String) {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     (name.to_string(), value.to_string())
 }
@@ -132,6 +163,10 @@ fn volumes(matches: &Matches, folder: &str, request: &mut CreateRequest) -> Resu
             _ => drop(volumes.insert(text.to_string(), Empty)),
         }
     }
+    let host = &mut request.options.host_config;
+    host.mounts = matches.list("mount").map(mount_flag::parse).collect::<Result<_>>()?;
+    host.volumes_from = list(matches, "volumes-from");
+    host.volume_driver = matches.text("volume-driver").unwrap_or_default().to_string();
     request.config.volumes = (!volumes.is_empty()).then_some(volumes);
     request.options.host_config.binds = (!binds.is_empty()).then_some(binds);
     Ok(())
@@ -163,8 +198,7 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
     host.auto_remove = matches.on("rm");
     host.restart_policy = restart(matches.text("restart").unwrap_or("no"));
     host.readonly_rootfs = matches.on("read-only");
-    host.memory = bytes("memory")?;
-    host.pids_limit = matches.number("pids-limit");
+    resources(matches, host)?;
     host.privileged = matches.on("privileged");
     host.cap_add = list(matches, "cap-add");
     host.cap_drop = list(matches, "cap-drop");
@@ -183,6 +217,69 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
         host.console_size = vec![height.into(), width.into()];
     }
     Ok(())
+}
+
+/// Limits: the flags that `update` has too, and those of `run` alone.
+pub(crate) fn resources(matches: &Matches, host: &mut HostConfig) -> Result<()> {
+    let bytes = |name| match matches.text(name) {
+        Some("-1") => Ok(-1),
+        Some(text) => size::parse(text).map(|bytes| bytes as i64),
+        None => Ok(0),
+    };
+    let number = |name| matches.number(name).unwrap_or(0);
+    let text = |name| matches.text(name).unwrap_or_default().to_string();
+    host.memory = bytes("memory")?;
+    host.memory_swap = bytes("memory-swap")?;
+    host.memory_reservation = bytes("memory-reservation")?;
+    host.memory_swappiness = matches.number("memory-swappiness").filter(|value| *value != -1);
+    host.oom_kill_disable = matches.on("oom-kill-disable").then_some(true);
+    host.nano_cpus = matches.text("cpus").and_then(nano_cpus).unwrap_or(0);
+    host.cpu_shares = number("cpu-shares");
+    host.cpu_period = number("cpu-period");
+    host.cpu_quota = number("cpu-quota");
+    host.cpuset_cpus = text("cpuset-cpus");
+    host.cpuset_mems = text("cpuset-mems");
+    host.pids_limit = matches.number("pids-limit");
+    host.blkio_weight = number("blkio-weight");
+    for text in matches.list("blkio-weight-device") {
+        let (path, weight) = device_and_number(text, &|text| text.parse().ok())?;
+        host.blkio_weight_device.push(WeightDevice { path, weight: weight as i64 });
+    }
+    let rates = |name, parse: &dyn Fn(&str) -> Option<u64>| {
+        let rate = |text| {
+            let (path, rate) = device_and_number(text, parse)?;
+            Ok(ThrottleDevice { path, rate })
+        };
+        matches.list(name).map(rate).collect::<Result<Vec<_>>>()
+    };
+    let bytes = |text: &str| size::parse(text).ok();
+    let operations = |text: &str| text.parse().ok();
+    host.blkio_device_read_bps = rates("device-read-bps", &bytes)?;
+    host.blkio_device_write_bps = rates("device-write-bps", &bytes)?;
+    host.blkio_device_read_iops = rates("device-read-iops", &operations)?;
+    host.blkio_device_write_iops = rates("device-write-iops", &operations)?;
+    Ok(())
+}
+
+/// `/dev/sda:10mb`.
+fn device_and_number(text: &str, parse: &dyn Fn(&str) -> Option<u64>) -> Result<(String, u64)> {
+    let Some((path, number)) = text.split_once(':') else {
+        return Err(Error::bad_input(["bad format: ", text].concat()));
+    };
+    if !path.starts_with("/dev/") {
+        return Err(Error::bad_input(["bad format for device path: ", text].concat()));
+    }
+    match parse(number) {
+        Some(number) => Ok((path.to_string(), number)),
+        None => Err(Error::bad_input(
+            [
+                "invalid rate for device: ",
+                text,
+                ". The correct format is <device-path>:<number>[<unit>]",
+            ]
+            .concat(),
+        )),
+    }
 }
 
 /// All values of a flag, if it was given.

@@ -20,6 +20,18 @@ pub(crate) fn full(image: &str) -> String {
     }
 }
 
+/// The name in full, with its registry: what docker prints at the end of `pull`.
+pub(crate) fn canonical(image: &str, bare: bool) -> String {
+    let text = if bare { image.to_string() } else { full(image) };
+    let first = image.split_once('/').map_or("", |(first, _)| first);
+    let named = first.contains(['.', ':']) || first == "localhost";
+    match (named, first.is_empty()) {
+        (true, _) => text,
+        (false, false) => ["docker.io/", &text].concat(),
+        (false, true) => ["docker.io/library/", &text].concat(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +48,19 @@ mod tests {
         ] {
             assert_eq!((split(image), full(image).as_str()), ((name, tag), shown), "{image}");
         }
+    }
+
+    #[test]
+    fn names_in_full() {
+        for (image, want) in [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("a/b:1", "docker.io/a/b:1"),
+            ("docker.io/library/x", "docker.io/library/x:latest"),
+            ("127.0.0.1:5000/b:1", "127.0.0.1:5000/b:1"),
+            ("localhost/b", "localhost/b:latest"),
+        ] {
+            assert_eq!(canonical(image, false), want);
+        }
+        assert_eq!(canonical("h:1/b", true), "h:1/b");
     }
 }

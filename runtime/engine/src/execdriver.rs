@@ -4,13 +4,14 @@ use crate::Engine;
 use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
 use crate::security::{self, Security};
-use crate::{given, runconfig};
+use crate::volume::mounts::{self, Ready};
+use crate::{given, resources, runconfig};
 use base::{Error, OnError, Result};
 use base_http::api::exec::ExecConfig;
 use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
-use libcontainer::cgroup::{Join, Limits};
+use libcontainer::cgroup::Join;
 use libcontainer::seccomp::Seccomp;
 use libcontainer::{Bind, Network, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
@@ -61,7 +62,9 @@ pub(crate) fn launch(
 ) -> Result<Started> {
     // Held until the upper folder goes.
     let root = engine.root_of(container, image)?;
-    let spec = spec(engine, container, root, foreground)?;
+    // Until the container runs, nobody takes an empty volume's place.
+    let mut ready = mounts::ready(&engine.containers(), &engine.volumes(), &container.record)?;
+    let spec = spec(engine, container, root, foreground, &mut ready)?;
     let started = libcontainer::start(&spec, &stdio)?;
     // Only a policy's start counts on; the others have nothing to read.
     let policy = crate::local::policy_of(container);
@@ -145,7 +148,13 @@ pub(crate) fn exec(
     )
 }
 
-fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: bool) -> Result<Spec> {
+fn spec(
+    engine: &Engine,
+    container: &Container,
+    root: StoreRoot,
+    foreground: bool,
+    ready: &mut Ready,
+) -> Result<Spec> {
     let record = &container.record;
     let (config, host) = (&record.config, &record.host_config);
     let security = security::of(host)?;
@@ -155,21 +164,15 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         _ => Network::None,
     };
     let mut binds = etc_files(container, network)?;
-    for text in host.binds.iter().flatten() {
-        let bind = runconfig::parse_bind(text)?;
-        if !bind.source.exists() {
-            base::files::create_dir_all(&bind.source)?;
-        }
-        binds.retain(|other| other.target != bind.target);
-        binds.push(bind);
-    }
+    binds.retain(|file| ready.binds.iter().all(|bind| bind.target != file.target));
+    binds.append(&mut ready.binds);
+    let mut file_systems = given::tmpfs(host)?;
+    file_systems.append(&mut ready.file_systems);
     let user_namespace = engine.user_namespace();
-    let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
-    let limits = Limits {
-        memory: positive(host.memory),
-        memory_and_swap: positive(host.memory_swap),
-        pids: host.pids_limit.and_then(positive),
-        join: if foreground && host.auto_remove { Join::Asked } else { Join::Statistics },
+    let join = if foreground && host.auto_remove { Join::Asked } else { Join::Statistics };
+    let limits = match user_namespace {
+        None => Some(resources::limits(host, join)?),
+        Some(_) => None,
     };
     Ok(Spec {
         id: record.id.clone(),
@@ -182,11 +185,11 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         program: program(engine, record, security, config.tty)?,
         network,
         binds,
-        tmpfs: given::tmpfs(host)?,
+        file_systems,
         shm_size: given::shm_size(host)?,
         devices: devices.nodes,
         device_rules: devices.rules,
-        limits: user_namespace.is_none().then_some(limits),
+        limits,
         user_namespace,
         dies_with_parent: foreground,
         parent_waits: !foreground,
@@ -214,11 +217,7 @@ fn etc_files(container: &Container, network: Network) -> Result<Vec<Bind>> {
     write_file(&container.run, FILES[2], &resolv)?;
     Ok(FILES
         .iter()
-        .map(|file| Bind {
-            source: container.run.join(file),
-            target: format!("/etc/{file}"),
-            read_only: false,
-        })
+        .map(|file| Bind::new(container.run.join(file), format!("/etc/{file}"), false))
         .collect())
 }
 
@@ -261,15 +260,8 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
             )));
         }
     }
-    for bind in host.binds.iter().flatten() {
-        runconfig::parse_bind(bind)?;
-    }
     if monitor::Policy::of(&host.restart_policy)? != monitor::Policy::No && host.auto_remove {
         return Err(Error::bad_input("can't create 'AutoRemove' container with restart policy"));
-    }
-    let limits = [host.memory, host.memory_swap, host.pids_limit.unwrap_or(0)];
-    if host.memory > 0 && host.memory < 512 << 10 {
-        return Err(Error::bad_input("Minimum memory limit allowed is 512KB"));
     }
     if ordinary_user {
         warnings.push(
@@ -277,7 +269,7 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
                 .to_string(),
         );
     }
-    if ordinary_user && limits.iter().any(|limit| *limit > 0) {
+    if ordinary_user && resources::any(host) {
         return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));
     }
     Ok(warnings)

@@ -3,7 +3,8 @@
 use crate::capabilities::bit;
 use crate::cgroup;
 use crate::mounts::{self, bits};
-use crate::prepare::{clean, ensure_file, ensure_folder, read};
+use crate::places;
+use crate::prepare::{clean, ensure_folder, read};
 use crate::seccomp;
 use crate::spec::{Network, Program, Spec, Stdio};
 use crate::users::{self, User};
@@ -54,6 +55,8 @@ pub(crate) struct Root<'a> {
     pub(crate) tasks_slot: u64,
     /// A version 2 cgroup to show.
     pub(crate) cgroup2: bool,
+    /// The slots of the binds that come as detached trees.
+    pub(crate) trees: &'a [Option<u64>],
 }
 
 /// Everything from the entry into the root to the program.
@@ -78,15 +81,17 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
     let terminal = matches!(stdio, Stdio::Terminal(..));
     match root.dev_slot {
         Some(slot) => {
-            plan.step(Operation::AttachIn, Tolerate::Nothing).number(slot).text(b"dev");
+            plan.step(Operation::AttachIn, Tolerate::Nothing)
+                .number(slot)
+                .text(b"dev")
+                .number(target::NO_LINKS);
         }
         None => mounts::dev_from_host(&mut plan, terminal),
     }
     mounts::below_dev(&mut plan, spec.user_namespace.is_none(), spec.shm_size);
     let foreign_sysfs = spec.user_namespace.is_some() && spec.network == Network::Host;
     mounts::sys(&mut plan, foreign_sysfs, root.cgroup2, spec.privileged);
-    tmpfs(&mut plan, spec, root)?;
-    binds(&mut plan, spec, root)?;
+    places::mounts(&mut plan, spec, folder, root.trees)?;
     if let Stdio::Terminal(columns, rows) = stdio {
         plan.step(Operation::OpenTerminal, Tolerate::Nothing);
         if *columns > 0 && *rows > 0 {
@@ -190,57 +195,6 @@ pub(crate) fn become_program(
     let signal = if dies_with_parent { rustix::process::Signal::KILL.as_raw() } else { 0 };
     plan.step(Operation::ParentDeathSignal, Tolerate::Nothing).number(signal as u64);
     execute(plan, program, user)
-}
-
-fn tmpfs(plan: &mut Plan, spec: &Spec, root: &Root<'_>) -> Result<()> {
-    for tmpfs in &spec.tmpfs {
-        let place = clean(&tmpfs.target);
-        if ["", "proc", "sys", "dev"].contains(&place.as_str()) {
-            let what = format!("invalid mount: destination can't be '/{place}'");
-            return Err(Error::bad_input(what));
-        }
-        ensure_folder(root.folder.as_fd(), &place)?;
-        let (flags, options) = (tmpfs.flags, tmpfs.options.as_str());
-        plan.mount_in(b"tmpfs", place.as_bytes(), "tmpfs", flags, options, target::FOLDER);
-    }
-    Ok(())
-}
-
-/// Host files and folders. The places for them are made inside the root; those that lie in another
-/// bind must be there already.
-fn binds(plan: &mut Plan, spec: &Spec, root: &Root<'_>) -> Result<()> {
-    for (number, bind) in spec.binds.iter().enumerate() {
-        let place = clean(&bind.target);
-        let forbidden = ["", "proc", "sys", "dev"];
-        if forbidden.contains(&place.as_str()) {
-            return Err(Error::bad_input(format!(
-                "invalid mount: destination can't be '/{place}': {}",
-                bind.source.display()
-            )));
-        }
-        let metadata = std::fs::metadata(&bind.source)
-            .map_err(|error| Error::os("bind", &bind.source.display(), error))?;
-        let in_another = spec.binds[..number].iter().any(|earlier| {
-            let earlier = clean(&earlier.target);
-            place.strip_prefix(earlier.as_str()).is_some_and(|rest| rest.starts_with('/'))
-        });
-        let mut options = 0;
-        if metadata.is_dir() {
-            options |= target::FOLDER;
-            if !in_another {
-                ensure_folder(root.folder.as_fd(), &place)?;
-            }
-        } else if !in_another {
-            ensure_file(root.folder.as_fd(), &place)?;
-        }
-        if bind.read_only {
-            options |= target::READ_ONLY;
-        }
-        let flags = bits(MountFlags::BIND | MountFlags::REC);
-        let source = bind.source.as_os_str().as_bytes();
-        plan.mount_in(source, place.as_bytes(), "", flags, "", options);
-    }
-    Ok(())
 }
 
 /// Gives the capabilities that the program has at its beginning.

@@ -43,8 +43,32 @@ pub struct Bind {
     pub source: PathBuf,
     /// Path inside, resolved beneath the root.
     pub target: String,
-    /// Not writable from inside.
+    /// Not writable from inside; file systems that lie in it neither, where the kernel can (5.12).
     pub read_only: bool,
+    /// Whether mounts that are made later are seen on the other side.
+    pub propagation: Propagation,
+    /// The folder is empty: it gets what the image has at the target. It is filled aside, under this
+    /// name in the same file system, and takes the source's place when it is whole.
+    pub copy_up: Option<PathBuf>,
+}
+
+impl Bind {
+    /// A private bind.
+    pub fn new(source: PathBuf, target: String, read_only: bool) -> Bind {
+        Bind { source, target, read_only, propagation: Propagation::Private, copy_up: None }
+    }
+}
+
+/// How later mounts travel: mount_namespaces(7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// Not at all.
+    #[default]
+    Private,
+    /// From the host into the container.
+    Slave,
+    /// Both ways.
+    Shared,
 }
 
 /// The ids of a user namespace with one id: the caller is root inside.
@@ -101,14 +125,18 @@ pub struct ResourceLimit {
     pub hard: u64,
 }
 
-/// A file system in memory inside.
+/// A file system of the container's own: tmpfs, or one on a device or a server.
 #[derive(Clone, Debug)]
-pub struct Tmpfs {
+pub struct FileSystem {
+    /// tmpfs, ext4, nfs, …
+    pub kind: String,
+    /// The device, or what the file system wants in its place.
+    pub source: String,
     /// Path inside, resolved beneath the root.
     pub target: String,
     /// MS_* of mount(2).
     pub flags: u64,
-    /// Options of tmpfs(5).
+    /// Options of the file system.
     pub options: String,
 }
 
@@ -132,10 +160,10 @@ pub struct Spec {
     pub program: Program,
     /// Which network.
     pub network: Network,
-    /// Files and folders of the host, in this order.
+    /// Files and folders of the host.
     pub binds: Vec<Bind>,
-    /// File systems in memory, mounted before the binds.
-    pub tmpfs: Vec<Tmpfs>,
+    /// File systems of its own. Both are mounted by the depth of their targets.
+    pub file_systems: Vec<FileSystem>,
     /// Bytes of /dev/shm.
     pub shm_size: u64,
     /// Devices of the host in /dev.

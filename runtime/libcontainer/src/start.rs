@@ -16,8 +16,9 @@
 use crate::cgroup::{self, Cgroup};
 use crate::plan::{self, Root};
 use crate::spec::{RootSource, Spec, Stdio, UserNamespace};
-use crate::{devices, root};
+use crate::{copy_up, devices, places, root};
 use base::sys::clone::{Answer, Child, Clone, namespace};
+use base::sys::pass::MOST_DESCRIPTORS;
 use base::sys::plan::{Operation, Plan};
 use base::sys::process::Process;
 use base::{Error, OnError, Result};
@@ -147,6 +148,9 @@ fn act(
         Stdio::Descriptors(streams) => streams.each_ref().map(|stream| slot(stream.as_fd())),
         Stdio::Terminal(..) => [0; 3],
     };
+    let trees = places::trees(spec)?;
+    let tree_slots: Vec<Option<u64>> =
+        trees.iter().map(|tree| tree.as_ref().map(|tree| slot(tree.as_fd()))).collect();
     let tasks_slot = descriptors.len() as u64;
     descriptors.extend(tasks.iter().map(|(file, _)| file.as_fd()));
     let root = Root {
@@ -157,7 +161,15 @@ fn act(
         tasks: &tasks,
         tasks_slot,
         cgroup2: cgroup.is_none_or(|cgroup| cgroup.born_into().is_some()),
+        trees: &tree_slots,
     };
+    copy_up::fill(spec, folder.as_fd())?;
+    if descriptors.len() > MOST_DESCRIPTORS {
+        return Err(Error::bad_input(format!(
+            "too many mounts that need a tree of their own: {}",
+            trees.iter().flatten().count()
+        )));
+    }
     let late = plan::late(spec, stdio, &root)?;
     if detached.is_some() {
         answered(child, &early, spec, &mut received)?;

@@ -7,12 +7,28 @@
 macro_rules! container_flags {
     ($pull:literal, detach: [$($detach:expr)?], proxy: [$($proxy:expr)?]) => {
         &[
+            Flag::number(
+                "blkio-weight",
+                "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)",
+            ),
+            Flag::text("blkio-weight-device", "list", "Block IO weight (relative device weight)"),
             Flag::text("cap-add", "list", "Add Linux capabilities"),
             Flag::text("cap-drop", "list", "Drop Linux capabilities"),
             Flag::text("cidfile", "string", "Write the container ID to the file"),
+            Flag::number("cpu-period", "Limit CPU CFS (Completely Fair Scheduler) period"),
+            Flag::number("cpu-quota", "Limit CPU CFS (Completely Fair Scheduler) quota"),
+            Flag::number("cpu-shares", "CPU shares (relative weight)").short(b'c'),
+            Flag::text("cpus", "decimal", "Number of CPUs")
+                .checked($crate::create_request::check_cpus),
+            Flag::text("cpuset-cpus", "string", "CPUs in which to allow execution (0-3, 0,1)"),
+            Flag::text("cpuset-mems", "string", "MEMs in which to allow execution (0-3, 0,1)"),
             $($detach,)?
             Flag::text("device", "list", "Add a host device to the container"),
             Flag::text("device-cgroup-rule", "list", "Add a rule to the cgroup allowed devices list"),
+            Flag::text("device-read-bps", "list", "Limit read rate (bytes per second) from a device"),
+            Flag::text("device-read-iops", "list", "Limit read rate (IO per second) from a device"),
+            Flag::text("device-write-bps", "list", "Limit write rate (bytes per second) to a device"),
+            Flag::text("device-write-iops", "list", "Limit write rate (IO per second) to a device"),
             Flag::text("entrypoint", "string", "Overwrite the default ENTRYPOINT of the image"),
             Flag::text("env", "list", "Set environment variables")
                 .short(b'e')
@@ -30,8 +46,20 @@ macro_rules! container_flags {
             Flag::text("memory", "bytes", "Memory limit")
                 .short(b'm')
                 .checked($crate::create_request::check_size),
+            Flag::text("memory-reservation", "bytes", "Memory soft limit")
+                .checked($crate::create_request::check_size),
+            Flag::text(
+                "memory-swap",
+                "bytes",
+                "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
+            )
+            .checked($crate::create_request::check_swap),
+            Flag::number("memory-swappiness", "Tune container memory swappiness (0 to 100)")
+                .default("-1"),
+            Flag::text("mount", "mount", "Attach a filesystem mount to the container"),
             Flag::text("name", "string", "Assign a name to the container"),
             Flag::text("network", "network", "Connect a container to a network").alias("net"),
+            Flag::switch("oom-kill-disable", "Disable OOM Killer"),
             Flag::number("oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)"),
             Flag::number("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
             Flag::switch("privileged", "Give extended privileges to this container"),
@@ -56,6 +84,8 @@ macro_rules! container_flags {
             Flag::text("user", "string", "Username or UID (format: <name|uid>[:<group|gid>])")
                 .short(b'u'),
             Flag::text("volume", "list", "Bind mount a volume").short(b'v'),
+            Flag::text("volume-driver", "string", "Optional volume driver for the container"),
+            Flag::text("volumes-from", "list", "Mount volumes from the specified container(s)"),
             Flag::text("workdir", "string", "Working directory inside the container").short(b'w'),
         ]
     };

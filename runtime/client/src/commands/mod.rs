@@ -24,9 +24,12 @@ mod rm;
 mod rmi;
 pub(crate) mod run;
 mod start;
+mod stats;
 mod stop;
 mod top;
+mod update;
 mod version;
+mod volume;
 mod wait;
 
 use crate::Connect;
@@ -67,19 +70,28 @@ pub(crate) static PROGRAM: Program = Program {
                 &rm::COMMAND,
                 &run::COMMAND,
                 &start::COMMAND,
+                &stats::COMMAND,
                 &stop::COMMAND,
                 &top::COMMAND,
                 &pause::UNPAUSE,
+                &update::COMMAND,
                 &wait::COMMAND,
             ],
         ),
-        ("Images", &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &rmi::COMMAND]),
+        (
+            "Images",
+            &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &pull::COMMAND, &rmi::COMMAND],
+        ),
+        (
+            "Volumes",
+            &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
+        ),
         ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 24] = [
+const VERBS: &[(&str, Verb)] = &[
     ("attach", attach::run),
     ("boot", boot::run),
     ("create", create::run),
@@ -93,16 +105,24 @@ const VERBS: [(&str, Verb); 24] = [
     ("logs", logs::run),
     ("pause", pause::pause),
     ("ps", ps::run),
+    ("pull", pull::run),
     ("rename", rename::run),
     ("restart", restart::run),
     ("rm", rm::run),
     ("rmi", rmi::run),
     ("run", run::run),
     ("start", start::run),
+    ("stats", stats::run),
     ("stop", stop::run),
     ("top", top::run),
     ("unpause", pause::unpause),
+    ("update", update::run),
     ("version", version::run),
+    ("volume create", volume::create),
+    ("volume inspect", volume::inspect),
+    ("volume ls", volume::list),
+    ("volume prune", volume::prune),
+    ("volume rm", volume::remove),
     ("wait", wait::run),
 ];
 
@@ -198,7 +218,8 @@ mod tests {
     fn every_command_has_a_verb_and_its_tables_are_sorted() {
         let mut names: Vec<&str> = PROGRAM.commands().map(|command| command.name).collect();
         names.sort_unstable();
-        assert_eq!(names, VERBS.map(|(name, _)| name));
+        let verbs: Vec<&str> = VERBS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, verbs);
         let tables = PROGRAM.commands().map(|command| (command.name, command.flags));
         for (name, flags) in tables.chain([("", PROGRAM.globals)]) {
             assert!(flags.is_sorted_by(|a, b| a.long < b.long), "{name}");

@@ -1,7 +1,8 @@
-//! The jobs of images: `images`, `image_inspect`, `image_delete`, `load`, `import`, `pull`.
+//! The jobs of images: `images`, `image_inspect`, `image_delete`, `load`, `import`.
 
-use crate::{Engine, builtin};
-use base::{Error, Kind, Result};
+use crate::{Engine, changes};
+use base::Result;
+use base::digest::Digest;
 use base_http::api::container::ContainerConfig;
 use base_http::api::image::{DeleteResponse, GraphDriverData, ImageInspect, ImageSummary, RootFs};
 use imgstore::{ImageConfig, ImportOptions, LoadEvent, Removed};
@@ -17,7 +18,8 @@ impl Images {
             .into_iter()
             .map(|image| ImageSummary {
                 id: image.id.to_string(),
-                repo_tags: image.names,
+                repo_digests: digests(&image.names, image.manifest),
+                repo_tags: tags(image.names),
                 created: image.created,
                 size: image.size as i64,
                 shared_size: -1,
@@ -39,9 +41,11 @@ impl InspectImage {
         let store = engine.store()?;
         let image = store.find(&self.image)?;
         let config = &image.config;
+        let names = store.names_of(&image.id)?;
         Ok(ImageInspect {
             id: image.id.to_string(),
-            repo_tags: image.names.clone(),
+            repo_digests: digests(&names, image.manifest),
+            repo_tags: tags(names),
             created: image.created.clone(),
             config: Some(ContainerConfig {
                 user: config.user.clone(),
@@ -67,6 +71,26 @@ impl InspectImage {
             ..ImageInspect::default()
         })
     }
+}
+
+/// Those names that have a tag.
+fn tags(names: Vec<String>) -> Vec<String> {
+    names.into_iter().filter(|name| !name.contains('@')).collect()
+}
+
+/// The names by digest: each repository's with the manifest's digest, and those that were pulled so.
+fn digests(names: &[String], manifest: Option<Digest>) -> Vec<String> {
+    let mut found: Vec<String> = names.iter().filter(|name| name.contains('@')).cloned().collect();
+    if let Some(manifest) = manifest {
+        for name in names.iter().filter(|name| !name.contains('@')) {
+            let repository =
+                name.rsplit_once(':').map_or(name.as_str(), |(repository, _)| repository);
+            found.push(format!("{repository}@{manifest}"));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// The digest in the name of a layer's folder.
@@ -121,7 +145,7 @@ pub(crate) struct Import {
     /// The name that it gets; empty for none.
     pub(crate) name: String,
     pub(crate) message: String,
-    /// Instructions, of which CMD, ENTRYPOINT, ENV, USER and WORKDIR mean something here.
+    /// Instructions of a Dockerfile.
     pub(crate) changes: Vec<String>,
 }
 
@@ -130,7 +154,7 @@ impl Import {
     pub(crate) fn run(self, engine: &Engine, tar: &mut dyn Read) -> Result<String> {
         let mut config = ImageConfig::default();
         for change in &self.changes {
-            apply(&mut config, change)?;
+            changes::apply(&mut config, change)?;
         }
         let options = ImportOptions {
             name: Some(self.name).filter(|name| !name.is_empty()),
@@ -138,52 +162,5 @@ impl Import {
             message: self.message,
         };
         engine.store()?.import(tar, options).map(|id| id.to_string())
-    }
-}
-
-/// One instruction, as a Dockerfile has it.
-fn apply(config: &mut ImageConfig, change: &str) -> Result<()> {
-    let wrong = || Error::bad_input(format!("unknown instruction: {change}"));
-    let (instruction, value) = change.trim().split_once(' ').ok_or_else(wrong)?;
-    let value = value.trim();
-    let words = || -> Result<Vec<String>> {
-        if value.starts_with('[') {
-            return base::json::parse(value.as_bytes());
-        }
-        Ok(["/bin/sh", "-c", value].map(String::from).to_vec())
-    };
-    match instruction.to_ascii_uppercase().as_str() {
-        "CMD" => config.cmd = Some(words()?),
-        "ENTRYPOINT" => config.entrypoint = Some(words()?),
-        "ENV" => config.env.push(value.to_string()),
-        "USER" => config.user = value.to_string(),
-        "WORKDIR" => config.working_dir = value.to_string(),
-        "STOPSIGNAL" => config.stop_signal = value.to_string(),
-        _ => return Err(wrong()),
-    }
-    Ok(())
-}
-
-/// `pull`: registries are not there yet, so only the built-in image can be had.
-pub(crate) struct Pull {
-    pub(crate) image: String,
-    pub(crate) tag: String,
-}
-
-impl Pull {
-    pub(crate) fn run(self, engine: &Engine) -> Result<String> {
-        let name = self.image.trim_start_matches("docker.io/").trim_start_matches("library/");
-        if name != builtin::NAME || !["", "latest"].contains(&self.tag.as_str()) {
-            return Err(Error::new(
-                Kind::NotFound,
-                format!(
-                    "pull {}: registries are not supported yet: `load` an archive or `import` a \
-                     root file system",
-                    self.image
-                ),
-            ));
-        }
-        builtin::make(engine.store()?)?;
-        Ok(format!("Made {name}:latest from this binary"))
     }
 }

@@ -3,7 +3,8 @@
 use super::{Next, Request, WASTE};
 use crate::jobs;
 use base::{Error, Result};
-use base_http::api::progress::ProgressMessage;
+use base_http::api::progress::{ErrorDetail, ProgressDetail, ProgressMessage};
+use imgstore::registry::{Credentials, Events};
 
 pub(super) fn list(request: &mut Request<'_>) -> Result<Next> {
     let rows = jobs::Images.run(request.engine)?;
@@ -60,12 +61,70 @@ pub(super) fn create(request: &mut Request<'_>) -> Result<Next> {
         Some(other) => {
             return Err(Error::bad_input(format!("import {other}: only \"-\" is supported")));
         }
-        None => {
-            let pull = jobs::Pull { image: request.text("fromImage"), tag: request.text("tag") };
-            (pull.run(engine)?, request.body().drain(WASTE))
-        }
+        None => return pull(request),
     };
     stream(request, vec![ProgressMessage { status, ..ProgressMessage::default() }], whole)
+}
+
+fn pull(request: &mut Request<'_>) -> Result<Next> {
+    let engine = request.engine;
+    let header = request.head.headers.get("x-registry-auth").unwrap_or_default();
+    let pull = jobs::Pull {
+        image: request.text("fromImage"),
+        tag: request.text("tag"),
+        platform: request.text("platform"),
+        credentials: Credentials::of_header(header),
+    };
+    let whole = request.body().drain(WASTE);
+    live(request, whole, &mut |events| pull.clone().run(engine, events))
+}
+
+/// A job whose progress is streamed as it comes. An error before its first word is an answer of its
+/// own; after it, the last line of the stream.
+fn live(
+    request: &Request<'_>,
+    whole: bool,
+    job: &mut dyn FnMut(Events<'_>) -> Result<()>,
+) -> Result<Next> {
+    let mut chunks = None;
+    let begin = || {
+        let answer = request.answer();
+        let answer = if whole { answer } else { answer.close() };
+        answer.stream(200, "application/json")
+    };
+    let done = job(&mut |progress| {
+        let chunks = match &mut chunks {
+            Some(chunks) => chunks,
+            None => chunks.insert(begin()?),
+        };
+        let detail =
+            ProgressDetail { current: progress.current as i64, total: progress.total as i64 };
+        let message = ProgressMessage {
+            id: progress.id.to_owned(),
+            status: progress.status.to_owned(),
+            progress_detail: Some(detail),
+            ..ProgressMessage::default()
+        };
+        chunks.json(&message).map_err(|e| Error::os("write", &"answer", e))
+    });
+    let mut chunks = match (chunks, &done) {
+        (Some(chunks), _) => chunks,
+        (None, Ok(())) => begin()?,
+        (None, Err(error)) => return Err(error.clone()),
+    };
+    let sent = match done {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let message = error.message().to_owned();
+            chunks.json(&ProgressMessage {
+                error: message.clone(),
+                error_detail: Some(ErrorDetail { message, ..ErrorDetail::default() }),
+                ..ProgressMessage::default()
+            })
+        }
+    };
+    let sent = sent.and_then(|()| chunks.finish());
+    Ok(if sent.is_ok() && whole { Next::Request } else { Next::Close })
 }
 
 /// The outcome as docker streams it. `whole`: the request's body was read to its end.

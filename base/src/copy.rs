@@ -1,14 +1,15 @@
-//! Copies single files with everything they have: content, owner, mode, times, attributes.
+//! Copies files and folders with everything they have: content, owner, mode, times, attributes.
 //!
 //! Content is shared where the file system can (FICLONE), else copied by the kernel, else read and
 //! written. Attributes of overlay itself are never copied: they mean something only in a layer.
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat,
-    chownat, copy_file_range, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, futimens,
-    ioctl_ficlone, mknodat, openat, readlinkat, symlinkat, utimensat,
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+    chmodat, chownat, copy_file_range, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, futimens,
+    ioctl_ficlone, linkat, mkdirat, mknodat, openat, readlinkat, statat, symlinkat, utimensat,
 };
 use rustix::io::{Errno, read, write};
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 type Result<T> = std::result::Result<T, Errno>;
@@ -19,7 +20,7 @@ type Result<T> = std::result::Result<T, Errno>;
     clippy::unnecessary_cast,
     reason = "the width depends on the target"
 )]
-pub(crate) fn seconds(stat: &Stat) -> i64 {
+pub fn seconds(stat: &Stat) -> i64 {
     stat.st_mtime as i64
 }
 
@@ -29,12 +30,12 @@ pub(crate) fn seconds(stat: &Stat) -> i64 {
     clippy::unnecessary_cast,
     reason = "the width depends on the target"
 )]
-pub(crate) fn nanos(stat: &Stat) -> u32 {
+pub fn nanos(stat: &Stat) -> u32 {
     stat.st_mtime_nsec as u32
 }
 
 /// The times that a copy gets.
-pub(crate) fn times(stat: &Stat) -> Timestamps {
+pub fn times(stat: &Stat) -> Timestamps {
     let time = Timespec { tv_sec: seconds(stat), tv_nsec: nanos(stat) as _ };
     Timestamps { last_access: time, last_modification: time }
 }
@@ -44,7 +45,7 @@ fn owner(stat: &Stat) -> (Option<Uid>, Option<Gid>) {
 }
 
 /// Opens for reading, following nothing and waiting for nothing.
-pub(crate) fn open_for_reading(dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd> {
+pub fn open_for_reading(dir: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd> {
     let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     openat(dir, name, flags, Mode::empty())
 }
@@ -85,10 +86,10 @@ fn content(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
 }
 
 /// Takes the name and the value of an attribute.
-pub(super) type EachAttribute<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<()>;
+pub type EachAttribute<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<()>;
 
 /// Gives the attributes that belong to the file: not overlay's own, and not the host's labels.
-pub(super) fn xattrs(from: BorrowedFd<'_>, each: EachAttribute<'_>) -> Result<()> {
+pub fn xattrs(from: BorrowedFd<'_>, each: EachAttribute<'_>) -> Result<()> {
     let mut small = [0u8; 256];
     let mut large = Vec::new();
     let names: &[u8] = match flistxattr(from, &mut small) {
@@ -128,11 +129,7 @@ fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Owner and attributes of a folder; modes and times come when its entries are there.
-pub(crate) fn folder_metadata(
-    from: BorrowedFd<'_>,
-    to: BorrowedFd<'_>,
-    keep_owners: bool,
-) -> Result<()> {
+pub fn folder_metadata(from: BorrowedFd<'_>, to: BorrowedFd<'_>, keep_owners: bool) -> Result<()> {
     if keep_owners {
         let (uid, gid) = owner(&rustix::fs::fstat(from)?);
         fchown(to, uid, gid)?;
@@ -141,7 +138,7 @@ pub(crate) fn folder_metadata(
 }
 
 /// Copies anything but a folder.
-pub(crate) fn node(
+pub fn node(
     from: BorrowedFd<'_>,
     name: &[u8],
     stat: &Stat,
@@ -181,4 +178,108 @@ pub(crate) fn node(
         chmodat(to, new, mode, AtFlags::empty())?;
     }
     utimensat(to, new, &times(stat), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Folders lie at most so deep in a tree that is copied: each level holds two descriptors.
+const DEEPEST: usize = 200;
+
+/// Copies everything in a folder into another one, which is empty, and then that folder's own owner,
+/// mode and times. Names of one file stay names of one file.
+pub fn tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, keep_owners: bool) -> Result<()> {
+    let mut copier = Copier { keep_owners, links: Vec::new() };
+    copier.folder(from, to, 0)
+}
+
+/// A file with several names: device, inode, and the folder and name of its first copy.
+type Link = ((u64, u64), OwnedFd, CString);
+
+struct Copier {
+    keep_owners: bool,
+    links: Vec<Link>,
+}
+
+impl Copier {
+    fn folder(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> Result<()> {
+        if depth > DEEPEST {
+            return Err(Errno::LOOP);
+        }
+        for entry in Dir::read_from(from)? {
+            let name = entry?.file_name().to_owned();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let stat = statat(from, &name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                mkdirat(to, &name, Mode::RWXU)?;
+                let below = open_for_reading(from, name.to_bytes(), OFlags::DIRECTORY)?;
+                let copy = open_for_reading(to, name.to_bytes(), OFlags::DIRECTORY)?;
+                self.folder(below.as_fd(), copy.as_fd(), depth + 1)?;
+            } else if !self.link(&stat, to, &name)? {
+                node(from, name.to_bytes(), &stat, to, name.to_bytes(), self.keep_owners)?;
+            }
+        }
+        let stat = rustix::fs::fstat(from)?;
+        folder_metadata(from, to, self.keep_owners)?;
+        fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+        futimens(to, &times(&stat))
+    }
+
+    /// Whether it is one more name of a file that was copied.
+    fn link(&mut self, stat: &Stat, to: BorrowedFd<'_>, name: &CStr) -> Result<bool> {
+        if stat.st_nlink < 2 {
+            return Ok(false);
+        }
+        #[allow(
+            clippy::useless_conversion,
+            clippy::unnecessary_cast,
+            reason = "the width depends on the target"
+        )]
+        let key = (stat.st_dev as u64, stat.st_ino as u64);
+        if let Some((_, folder, first)) = self.links.iter().find(|link| link.0 == key) {
+            linkat(folder, first, to, name, AtFlags::empty())?;
+            return Ok(true);
+        }
+        self.links.push((key, to.try_clone_to_owned().map_err(|_| Errno::MFILE)?, name.to_owned()));
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    #[test]
+    fn a_tree_is_copied_with_modes_times_links() {
+        let base = std::env::temp_dir().join(format!("coracle-copy-{}", std::process::id()));
+        let (from, to) = (base.join("from"), base.join("to"));
+        std::fs::create_dir_all(from.join("a/b")).expect("mkdir");
+        std::fs::create_dir_all(&to).expect("mkdir");
+        std::fs::write(from.join("a/b/f"), "text").expect("write");
+        std::fs::hard_link(from.join("a/b/f"), from.join("g")).expect("link");
+        symlink("a/b", from.join("l")).expect("symlink");
+        let mode = |bits| std::fs::Permissions::from_mode(bits);
+        std::fs::set_permissions(from.join("a"), mode(0o2750)).expect("chmod");
+        std::fs::set_permissions(&from, mode(0o711)).expect("chmod");
+        let open = |path| std::fs::File::open(path).expect("open");
+        tree(open(&from).as_fd(), open(&to).as_fd(), true).expect("copy");
+        let same = |name: &str| {
+            let look = |base: &std::path::Path| base.join(name).symlink_metadata().expect("stat");
+            let (old, new) = (look(&from), look(&to));
+            assert_eq!(
+                (old.mode(), old.len(), old.mtime_nsec(), old.nlink()),
+                (new.mode(), new.len(), new.mtime_nsec(), new.nlink()),
+                "{name}"
+            );
+        };
+        for name in ["", "a", "a/b", "a/b/f", "g", "l"] {
+            same(name);
+        }
+        assert_eq!(std::fs::read_to_string(to.join("g")).expect("read"), "text");
+        assert_eq!(
+            to.join("g").metadata().expect("stat").ino(),
+            to.join("a/b/f").metadata().expect("stat").ino()
+        );
+        std::fs::remove_dir_all(base).expect("remove");
+    }
 }

@@ -1,0 +1,76 @@
+//! Registries: the OCI distribution specification 1.1, and Docker's registry API v2.
+//!
+//! A [`Client`] is made for one command from the machine's settings and the user's credentials;
+//! [`Client::pull`] brings images. Read in this order: `remote` (where a name leads), `http` (one
+//! request: `fetch`), `session` (redirects, credentials, retries), `manifest`, `blob`, `pull`.
+
+mod auth;
+mod blob;
+mod challenge;
+mod errors;
+mod http;
+mod link;
+mod manifest;
+mod platform;
+mod proxy;
+mod pull;
+mod remote;
+mod session;
+mod settings;
+mod tags;
+mod url;
+
+pub use auth::Credentials;
+pub use pull::{Events, Pull};
+
+use base::Result;
+use base::folders;
+use remote::Remote;
+use session::Session;
+
+/// How we call ourselves.
+const USER_AGENT: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
+
+/// A step of a long job, as docker's API tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// A layer's short id, or a tag; empty for a line about all.
+    pub id: &'a str,
+    /// What is done.
+    pub status: &'a str,
+    /// Bytes so far.
+    pub current: u64,
+    /// Bytes in all; 0 when there is nothing to count.
+    pub total: u64,
+}
+
+/// Who speaks to registries, for one command.
+pub struct Client {
+    settings: settings::Settings,
+    credentials: Credentials,
+    nobody: Credentials,
+}
+
+impl Client {
+    /// With the settings file's registries, and these credentials.
+    pub fn new(file: &folders::Settings, credentials: Credentials) -> Result<Self> {
+        let settings = settings::Settings::find(file)?;
+        Ok(Self { settings, credentials, nobody: Credentials::default() })
+    }
+
+    /// Where to ask: the mirrors of docker.io first.
+    fn endpoints(&self, remote: &Remote) -> Vec<String> {
+        let mirrors = self.settings.mirrors.iter().filter(|_| remote.is_default());
+        let mut all: Vec<String> = mirrors.map(|url| url.authority.clone()).collect();
+        all.push(remote.host().to_owned());
+        all
+    }
+
+    /// With one of the endpoints. A mirror does not hear who we are.
+    fn session(&self, remote: &Remote, authority: &str, actions: &str) -> Result<Session<'_>> {
+        let scope = ["repository:", &remote.path, ":", actions].concat();
+        let own = authority == remote.host();
+        let credentials = if own { &self.credentials } else { &self.nobody };
+        Session::new(&self.settings, authority, &remote.path, vec![scope], credentials)
+    }
+}

@@ -1,0 +1,52 @@
+//! The tags of a repository: lists in pages.
+
+use super::link;
+use super::session::Session;
+use base::{Error, Result, json, json_object};
+
+/// More than so many of anything is nobody's list.
+const CAP: usize = 100_000;
+const PAGES: usize = 1000;
+
+json_object! {
+    /// A page of `tags/list`.
+    #[derive(Default)]
+    struct Page {
+        "tags" => tags: Vec<String>,
+        // Of `_catalog`.
+        "repositories" => repositories: Vec<String>,
+    }
+}
+
+/// All tags, in the registry's order.
+pub(crate) fn list(session: &Session<'_>) -> Result<Vec<String>> {
+    let target = session.target("tags/list?n=1000");
+    all(session, target, &mut |_| true)
+}
+
+/// All pages, of those texts that `good` likes.
+pub(crate) fn all(
+    session: &Session<'_>,
+    first: String,
+    good: &mut dyn FnMut(&str) -> bool,
+) -> Result<Vec<String>> {
+    let mut target = first;
+    let mut found: Vec<String> = Vec::new();
+    for _ in 0..PAGES {
+        let (headers, text) = session.document(&target, "application/json")?;
+        let page: Page = json::parse(&text).map_err(|e| e.context("list of the registry"))?;
+        found.extend(page.tags.into_iter().chain(page.repositories).filter(|text| good(text)));
+        if found.len() > CAP {
+            break;
+        }
+        let Some(next) = headers.get("link").and_then(link::next) else {
+            return Ok(found);
+        };
+        let next = session.url(&target)?.join(next)?;
+        if !next.is_same_server(&session.root) {
+            return Err(Error::bad_input("list of the registry: it goes on at another server"));
+        }
+        target = next.target;
+    }
+    Err(Error::bad_input("list of the registry: it does not end"))
+}

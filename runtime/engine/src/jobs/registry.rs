@@ -1,0 +1,39 @@
+//! The jobs of registries: `pull`.
+
+use crate::{Engine, builtin};
+use base::Result;
+use imgstore::registry::{self, Client, Credentials, Progress};
+
+/// `pull`: images from a registry; the built-in one from this binary.
+#[derive(Clone)]
+pub(crate) struct Pull {
+    /// Name, without tag and digest.
+    pub(crate) image: String,
+    /// A tag or a digest; empty: all tags.
+    pub(crate) tag: String,
+    pub(crate) platform: String,
+    pub(crate) credentials: Credentials,
+}
+
+impl Pull {
+    pub(crate) fn run(self, engine: &Engine, events: registry::Events<'_>) -> Result<()> {
+        let name = self.image.trim_start_matches("docker.io/").trim_start_matches("library/");
+        if name == builtin::NAME && ["", "latest"].contains(&self.tag.as_str()) {
+            builtin::make(engine.store()?)?;
+            let status = ["Made ", name, ":latest from this binary"].concat();
+            return events(Progress { status: &status, ..Progress::default() });
+        }
+        let mark = match self.tag.as_str() {
+            "" => "",
+            tag if tag.contains(':') => "@",
+            _ => ":",
+        };
+        let pull = registry::Pull {
+            name: [&self.image, mark, &self.tag].concat(),
+            all_tags: self.tag.is_empty(),
+            platform: self.platform,
+        };
+        let client = Client::new(&engine.folders().settings, self.credentials)?;
+        client.pull(engine.store()?, &pull, events)
+    }
+}
