@@ -85,8 +85,11 @@ fn content(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
     }
 }
 
-/// Copies the attributes, except overlay's own.
-fn xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+/// Takes the name and the value of an attribute.
+pub type EachAttribute<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<()>;
+
+/// Gives the attributes that belong to the file: not overlay's own, and not the host's labels.
+pub fn xattrs(from: BorrowedFd<'_>, each: EachAttribute<'_>) -> Result<()> {
     let mut small = [0u8; 256];
     let mut large = Vec::new();
     let names: &[u8] = match flistxattr(from, &mut small) {
@@ -106,14 +109,23 @@ fn xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
             continue;
         }
         value.resize(64 << 10, 0);
-        let n = fgetxattr(from, name, &mut value[..])?;
-        match fsetxattr(to, name, &value[..n], XattrFlags::empty()) {
-            Ok(()) | Err(Errno::OPNOTSUPP) => {}
-            Err(Errno::PERM) if !rustix::process::geteuid().is_root() => {}
+        match fgetxattr(from, name, &mut value[..]) {
+            Ok(n) => each(name, &value[..n])?,
+            // Taken away meanwhile.
+            Err(Errno::NODATA) => {}
             Err(e) => return Err(e),
         }
     }
     Ok(())
+}
+
+/// Copies the attributes.
+fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    xattrs(from, &mut |name, value| match fsetxattr(to, name, value, XattrFlags::empty()) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(Errno::PERM) if !rustix::process::geteuid().is_root() => Ok(()),
+        Err(e) => Err(e),
+    })
 }
 
 /// Owner and attributes of a folder; modes and times come when its entries are there.
@@ -122,7 +134,7 @@ pub fn folder_metadata(from: BorrowedFd<'_>, to: BorrowedFd<'_>, keep_owners: bo
         let (uid, gid) = owner(&rustix::fs::fstat(from)?);
         fchown(to, uid, gid)?;
     }
-    xattrs(from, to)
+    copy_xattrs(from, to)
 }
 
 /// Copies anything but a folder.
@@ -150,7 +162,7 @@ pub fn node(
         }
         fchmod(&copy, mode)?;
         // After the owner: a change of owner takes capabilities away.
-        xattrs(source.as_fd(), copy.as_fd())?;
+        copy_xattrs(source.as_fd(), copy.as_fd())?;
         return futimens(&copy, &times(stat));
     }
     if kind == FileType::Symlink {
