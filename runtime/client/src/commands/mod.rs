@@ -14,6 +14,7 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
 mod logs;
 mod pause;
 mod ps;
@@ -77,12 +78,13 @@ pub(crate) static PROGRAM: Program = Program {
             "Images",
             &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &pull::COMMAND, &rmi::COMMAND],
         ),
+        ("Registries", &[&login::COMMAND, &login::LOGOUT]),
         ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 25] = [
+const VERBS: [(&str, Verb); 27] = [
     ("attach", attach::run),
     ("boot", boot::run),
     ("create", create::run),
@@ -93,6 +95,8 @@ const VERBS: [(&str, Verb); 25] = [
     ("inspect", inspect::run),
     ("kill", kill::run),
     ("load", load::run),
+    ("login", login::run),
+    ("logout", login::logout),
     ("logs", logs::run),
     ("pause", pause::pause),
     ("ps", ps::run),

@@ -72,11 +72,12 @@ enum Next {
 }
 
 /// Method, path and handler. `*` is a name; only names of images have slashes.
-const ROUTES: [(Method, &str, Handler); 31] = [
+const ROUTES: [(Method, &str, Handler); 32] = [
     (Method::Get, "/_ping", system::ping),
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
     (Method::Get, "/info", system::info),
+    (Method::Post, "/auth", system::auth),
     // Our own, for boot scripts.
     (Method::Post, "/coracle/boot", system::boot),
     (Method::Post, "/containers/create", containers::create),
