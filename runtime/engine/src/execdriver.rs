@@ -195,7 +195,7 @@ fn spec(
     })
 }
 
-fn root_source(root: StoreRoot) -> RootSource {
+pub(crate) fn root_source(root: StoreRoot) -> RootSource {
     match root {
         StoreRoot::Overlay { lower, upper, work, volatile, userxattr } => {
             RootSource::Overlay { lower, upper, work, volatile, userxattr }

@@ -23,6 +23,7 @@ mod resources;
 mod runconfig;
 mod security;
 mod server;
+mod tree;
 mod volume;
 
 pub use claim::check as check_run_folder;

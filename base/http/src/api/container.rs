@@ -322,3 +322,20 @@ json_object! {
         "Warnings" => pub warnings: Vec<String>,
     }
 }
+
+json_object! {
+    /// What lies at a path in a container: a header of the archive's routes.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct PathStat {
+        /// The last name of the path.
+        "name" => pub name: String,
+        /// Bytes.
+        "size" => pub size: i64,
+        /// Kind and permissions as Go's os.FileMode has them.
+        "mode" => pub mode: u32,
+        /// When it was changed, RFC 3339.
+        "mtime" => pub mtime: String,
+        /// Where a symbolic link leads, as a path in the container.
+        "linkTarget" => pub link_target: String,
+    }
+}

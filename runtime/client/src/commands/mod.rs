@@ -6,6 +6,7 @@
 mod attach;
 mod boot;
 mod container_flags;
+mod cp;
 mod create;
 mod exec;
 mod images;
@@ -59,6 +60,7 @@ pub(crate) static PROGRAM: Program = Program {
             "Containers",
             &[
                 &attach::COMMAND,
+                &cp::COMMAND,
                 &create::COMMAND,
                 &exec::COMMAND,
                 &inspect::COMMAND,
@@ -96,6 +98,7 @@ pub(crate) static PROGRAM: Program = Program {
 const VERBS: &[(&str, Verb)] = &[
     ("attach", attach::run),
     ("boot", boot::run),
+    ("cp", cp::run),
     ("create", create::run),
     ("exec", exec::run),
     ("images", images::run),
