@@ -74,6 +74,8 @@ impl Response<'_> {
 /// A connection to the server.
 pub struct Connection {
     input: Input,
+    /// More header lines of each request.
+    headers: String,
 }
 
 /// A connection that left HTTP.
@@ -88,7 +90,14 @@ pub struct Upgraded {
 impl Connection {
     /// On a fresh stream.
     pub fn new(stream: Arc<dyn Stream>) -> Connection {
-        Connection { input: Input::new(stream) }
+        Connection { input: Input::new(stream), headers: String::new() }
+    }
+
+    /// One more header of each request. The value has no line ends.
+    pub fn header(&mut self, name: &str, value: &str) {
+        for part in [name, ": ", value, "\r\n"] {
+            self.headers.push_str(part);
+        }
     }
 
     /// Sends a request and reads the answer's head; the body waits on the connection until the
@@ -137,6 +146,7 @@ impl Connection {
         for part in [request.method.name(), " ", request.target, " HTTP/1.1\r\nHost: coracle\r\n"] {
             text.push_str(part);
         }
+        text.push_str(&self.headers);
         if upgrade {
             text.push_str("Connection: Upgrade\r\nUpgrade: tcp\r\n");
         }

@@ -9,7 +9,7 @@
 //! * `answer`: what a server sends back: a document, a stream of chunks, or a raw connection;
 //! * `client`: one request after another on a connection;
 //! * `frames`: stdout and stderr as one stream;
-//! * `api`: the documents.
+//! * `api`: the documents; `credentials`: docker's `config.json`.
 //!
 //! A server's loop: `Input::exact`, then for each connection `read_request`, `Answer::to`, handle
 //! (the body through `Body::of`), `Body::drain`, and again while `keep_alive` holds.
@@ -19,6 +19,7 @@ pub mod answer;
 pub mod api;
 pub mod body;
 pub mod client;
+pub mod credentials;
 pub mod frames;
 pub mod head;
 pub mod input;

@@ -98,6 +98,9 @@ pub enum Operation {
     ChangeFolder,
     /// The working directory must lie beneath the root.
     CheckFolder,
+    /// The program becomes a child of this process, which passes signals on to it, waits for whoever is
+    /// left to it, and ends as the program does.
+    Init,
     /// 0 or 1
     Dumpable,
     /// `count, path…, count, argument…, count, environment…`
@@ -105,7 +108,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 43] = [
+    const ALL: [Operation; 44] = [
         Operation::Unshare,
         Operation::Join,
         Operation::Fork,
@@ -147,6 +150,7 @@ impl Operation {
         Operation::ParentDeathSignal,
         Operation::ChangeFolder,
         Operation::CheckFolder,
+        Operation::Init,
         Operation::Dumpable,
         Operation::Execute,
     ];
@@ -354,6 +358,7 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
         Operation::ParentDeathSignal => ("prctl", "pdeathsig".into()),
         Operation::ChangeFolder => ("chdir to cwd", printable(cursor.text()?.to_bytes())),
         Operation::CheckFolder => ("check", "working directory: outside of the root".into()),
+        Operation::Init => ("clone", "init".into()),
         Operation::Dumpable => ("prctl", "dumpable".into()),
         Operation::Execute => {
             let paths = cursor.number()?;

@@ -9,26 +9,8 @@ use super::http::{Agent, Method, Payload, Request};
 use super::url::Url;
 use base::text::base64;
 use base::{Error, Kind, Result, json, json_object};
+pub use base_http::api::auth::AuthConfig as Credentials;
 use base_http::target::{encode, push_query};
-
-json_object! {
-    /// `X-Registry-Auth`, and the body of POST /auth.
-    #[derive(Clone, Debug, Default, PartialEq)]
-    pub struct Credentials {
-        /// The name.
-        "username" ? => pub username: String,
-        /// The password.
-        "password" ? => pub password: String,
-        /// Both, in Base64, in place of them.
-        "auth" ? => pub auth: String,
-        /// The registry that they are for.
-        "serveraddress" ? => pub server: String,
-        /// In place of a password: for token servers.
-        "identitytoken" ? => pub identity_token: String,
-        /// In place of all: for the registry itself.
-        "registrytoken" ? => pub registry_token: String,
-    }
-}
 
 json_object! {
     /// A token server's answer.
@@ -37,28 +19,6 @@ json_object! {
         "token" ? => token: String,
         "access_token" ? => access_token: String,
         "refresh_token" ? => refresh_token: String,
-    }
-}
-
-impl Credentials {
-    /// From the header `X-Registry-Auth`: Base64 of the document. What cannot be read is nobody's,
-    /// as with docker.
-    #[must_use]
-    pub fn of_header(text: &str) -> Self {
-        let bytes = base64::decode(text).unwrap_or_default();
-        let mut found: Self = json::parse(&bytes).unwrap_or_default();
-        found.spread();
-        found
-    }
-
-    /// Takes name and password out of `auth`.
-    pub fn spread(&mut self) {
-        let pair = base64::decode(&self.auth).and_then(|bytes| String::from_utf8(bytes).ok());
-        if let Some((name, password)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
-            self.username = name.to_owned();
-            self.password = password.trim_end_matches('\0').to_owned();
-        }
-        self.auth.clear();
     }
 }
 
@@ -127,21 +87,4 @@ pub(crate) fn ask(
         return Err(Error::bad_input("answer of the token server: no token is in it"));
     }
     Ok((token, refresh_token))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers() {
-        let header = |text: &str| Credentials::of_header(&base64::encode(text.as_bytes()));
-        let found = header(r#"{"username":"me","password":"a:b","email":"x"}"#);
-        assert_eq!((found.username.as_str(), found.password.as_str()), ("me", "a:b"));
-        let pair = base64::encode(b"you:c:d");
-        let found = header(&format!(r#"{{"auth":"{pair}"}}"#));
-        assert_eq!((found.username.as_str(), found.password.as_str()), ("you", "c:d"));
-        assert_eq!(header("{"), Credentials::default());
-        assert_eq!(Credentials::of_header("!"), Credentials::default());
-    }
 }

@@ -10,6 +10,7 @@ mod challenge;
 mod errors;
 mod http;
 mod link;
+mod login;
 mod manifest;
 mod platform;
 mod proxy;

@@ -220,7 +220,9 @@ fn refused(name: &Reference, error: Error) -> Error {
         Kind::NotFound if is("manifest unknown") => {
             Error::not_found(format!("manifest for {} not found: {text}", name.familiar()))
         }
-        Kind::NotFound | Kind::Denied if is("name unknown") || is("denied: ") => {
+        Kind::NotFound | Kind::Denied
+            if is("name unknown") || is("denied: ") || is("unauthorized: auth") =>
+        {
             Error::not_found(format!(
                 "pull access denied for {}, repository does not exist or may require 'coracle login': \
                  {text}",

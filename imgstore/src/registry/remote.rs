@@ -33,6 +33,11 @@ impl Remote {
         self.registry == DEFAULT
     }
 
+    /// Where the default registry is.
+    pub(crate) fn default_host() -> &'static str {
+        DEFAULT_HOST
+    }
+
     /// The registry's host, to connect to.
     pub(crate) fn host(&self) -> &str {
         if self.is_default() { DEFAULT_HOST } else { &self.registry }

@@ -5,6 +5,7 @@
 //! server decides (names, defaults, limits) is left to it.
 
 use crate::env_file::{self, Lookup};
+use crate::foreground::Streams;
 use crate::mount_flag;
 use base::flags::Matches;
 use base::json::Empty;
@@ -78,6 +79,14 @@ pub(crate) fn restart(text: &str) -> RestartPolicy {
     RestartPolicy { name: name.to_string(), maximum_retry_count: count.parse().unwrap_or(0) }
 }
 
+/// What is wrong with a stream's name.
+pub(crate) fn check_stream(text: &str) -> std::result::Result<(), String> {
+    match ["stdin", "stdout", "stderr"].iter().any(|name| text.eq_ignore_ascii_case(name)) {
+        true => Ok(()),
+        false => Err("valid streams are STDIN, STDOUT and STDERR".to_string()),
+    }
+}
+
 /// What is wrong with a label.
 pub(crate) fn check_label(text: &str) -> std::result::Result<(), String> {
     match text.is_empty() || text.starts_with('=') {
@@ -106,24 +115,28 @@ pub(crate) fn from(matches: &Matches, around: &Around<'_>) -> Result<CreateReque
 
 fn config(matches: &Matches, around: &Around<'_>) -> Result<ContainerConfig> {
     let interactive = matches.on("interactive");
+    let streams = streams(matches, around.detach);
     let text = |name| matches.text(name).unwrap_or_default().to_string();
     let words = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
     Ok(ContainerConfig {
         hostname: text("hostname"),
         user: text("user"),
         working_dir: text("workdir"),
-        attach_stdin: interactive && !around.detach,
-        attach_stdout: !around.detach,
-        attach_stderr: !around.detach,
+        attach_stdin: streams.stdin,
+        attach_stdout: streams.stdout,
+        attach_stderr: streams.stderr,
         tty: matches.on("tty"),
         open_stdin: interactive,
-        stdin_once: interactive && !around.detach,
+        stdin_once: interactive && streams.stdin,
         env: environment(matches, around.environment)?,
         cmd: words(matches.operands.get(1..).unwrap_or_default()),
         image: matches.operands.first().cloned().unwrap_or_default(),
         // One empty word: the image's own is taken away.
         entrypoint: matches.text("entrypoint").map(|word| vec![word.to_string()]),
-        labels: labels(matches),
+        labels: labels(matches)?,
+        domainname: text("domainname"),
+        stop_signal: text("stop-signal"),
+        stop_timeout: matches.number("stop-timeout"),
         ..ContainerConfig::default()
     })
 }
@@ -138,9 +151,27 @@ pub(crate) fn environment(matches: &Matches, lookup: Lookup<'_>) -> Result<Optio
     Ok((!out.is_empty()).then_some(out))
 }
 
-fn labels(matches: &Matches) -> Option<Map<String, String>> {
-    let labels: Map<_, _> = matches.list("label").map(pair).collect();
-    (!labels.is_empty()).then_some(labels)
+/// Those of `-a`; without it output, and input with `-i`; none when it goes to the background.
+pub(crate) fn streams(matches: &Matches, detach: bool) -> Streams {
+    let given: Vec<&str> = matches.list("attach").collect();
+    let has = |name: &str| given.iter().any(|text| text.eq_ignore_ascii_case(name));
+    let all = given.is_empty() && !detach;
+    Streams {
+        stdin: has("stdin") || (all && matches.on("interactive")),
+        stdout: has("stdout") || all,
+        stderr: has("stderr") || all,
+    }
+}
+
+/// `--label-file` and `--label`.
+fn labels(matches: &Matches) -> Result<Option<Map<String, String>>> {
+    let mut lines = Vec::new();
+    for path in matches.list("label-file") {
+        env_file::parse(path, &env_file::read(path)?, &|_| Some(String::new()), &mut lines)?;
+    }
+    let given = matches.list("label").map(pair);
+    let labels: Map<_, _> = lines.iter().map(|line| pair(line)).chain(given).collect();
+    Ok((!labels.is_empty()).then_some(labels))
 }
 
 /// `-v /x` is a volume of the container, `-v SOURCE:/x[:options]` a bind. What a path or an option
@@ -198,6 +229,24 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
     host.auto_remove = matches.on("rm");
     host.restart_policy = restart(matches.text("restart").unwrap_or("no"));
     host.readonly_rootfs = matches.on("read-only");
+    let text = |name| matches.text(name).unwrap_or_default().to_string();
+    let words = |name| matches.list(name).map(String::from).collect::<Vec<_>>();
+    let pairs = |name| matches.list(name).map(pair).collect::<Map<_, _>>();
+    host.cgroup_parent = text("cgroup-parent");
+    host.cgroupns_mode = text("cgroupns");
+    host.ipc_mode = text("ipc");
+    host.pid_mode = text("pid");
+    host.uts_mode = text("uts");
+    host.userns_mode = text("userns");
+    host.runtime = text("runtime");
+    host.init = matches.on("init").then_some(true);
+    host.sysctls = pairs("sysctl");
+    host.annotations = pairs("annotation");
+    host.storage_opt = pairs("storage-opt");
+    host.dns = words("dns");
+    host.dns_options = words("dns-option");
+    host.dns_search = words("dns-search");
+    host.extra_hosts = list(matches, "add-host");
     resources(matches, host)?;
     host.privileged = matches.on("privileged");
     host.cap_add = list(matches, "cap-add");

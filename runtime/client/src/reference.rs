@@ -20,15 +20,22 @@ pub(crate) fn full(image: &str) -> String {
     }
 }
 
+/// The registry of a name: its host, or docker.io.
+pub(crate) fn registry(image: &str) -> &str {
+    match image.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        _ => "docker.io",
+    }
+}
+
 /// The name in full, with its registry: what docker prints at the end of `pull`.
 pub(crate) fn canonical(image: &str, bare: bool) -> String {
     let text = if bare { image.to_string() } else { full(image) };
-    let first = image.split_once('/').map_or("", |(first, _)| first);
-    let named = first.contains(['.', ':']) || first == "localhost";
-    match (named, first.is_empty()) {
-        (true, _) => text,
-        (false, false) => ["docker.io/", &text].concat(),
-        (false, true) => ["docker.io/library/", &text].concat(),
+    match registry(image) {
+        "docker.io" if image.starts_with("docker.io/") => text,
+        "docker.io" if image.contains('/') => ["docker.io/", &text].concat(),
+        "docker.io" => ["docker.io/library/", &text].concat(),
+        _ => text,
     }
 }
 

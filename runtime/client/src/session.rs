@@ -151,7 +151,21 @@ impl<'a> Session<'a> {
         target: &Target,
         payload: Payload<'_>,
     ) -> Result<(Arc<Wire>, Connection, ResponseHead)> {
+        self.begin_as(method, target, payload, "")
+    }
+
+    /// The same, and the server hears who we are for the image's registry.
+    pub(crate) fn begin_as(
+        &self,
+        method: Method,
+        target: &Target,
+        payload: Payload<'_>,
+        auth: &str,
+    ) -> Result<(Arc<Wire>, Connection, ResponseHead)> {
         let (wire, mut connection) = self.open()?;
+        if !auth.is_empty() {
+            connection.header("X-Registry-Auth", auth);
+        }
         let head = connection.begin(Request { method, target: &target.0, payload })?;
         if head.status >= 300 {
             let refused = connection.answer(head).check();

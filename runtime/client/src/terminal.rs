@@ -1,6 +1,8 @@
 //! The terminal: its size, and raw mode for as long as a value lives.
 
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
 
 /// Height and width; None when standard output and input are no terminals, or do not know.
 pub(crate) fn size() -> Option<(u16, u16)> {
@@ -37,6 +39,17 @@ impl Raw {
         // Without the flush a key that was pressed early would be lost; after the output, so that
         // nothing written before is shown by the new rules.
         tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw).ok()?;
+        Some(Raw(before))
+    }
+}
+
+impl Raw {
+    /// What is typed is not shown; the rest is as it was.
+    pub(crate) fn silent() -> Option<Raw> {
+        let before = tcgetattr(rustix::stdio::stdin()).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &silent).ok()?;
         Some(Raw(before))
     }
 }

@@ -5,17 +5,18 @@ use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
 use crate::security::{self, Security};
 use crate::volume::mounts::{self, Ready};
-use crate::{given, resources, runconfig};
+use crate::{given, namespaces, resources, runconfig};
 use base::{Error, OnError, Result};
 use base_http::api::exec::ExecConfig;
+use base_http::api::host_config::HostConfig;
 use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::Join;
 use libcontainer::seccomp::Seccomp;
-use libcontainer::{Bind, Network, Program, RootSource, Spec, Started, Stdio};
+use libcontainer::{Bind, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// The files that every container gets in /etc, from its run folder.
 const FILES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
@@ -159,11 +160,7 @@ fn spec(
     let (config, host) = (&record.config, &record.host_config);
     let security = security::of(host)?;
     let devices = given::devices(host)?;
-    let network = match host.network_mode.as_str() {
-        "host" => Network::Host,
-        _ => Network::None,
-    };
-    let mut binds = etc_files(container, network)?;
+    let mut binds = etc_files(container)?;
     binds.retain(|file| ready.binds.iter().all(|bind| bind.target != file.target));
     binds.append(&mut ready.binds);
     let mut file_systems = given::tmpfs(host)?;
@@ -183,10 +180,12 @@ fn spec(
         system_paths: security.system_paths,
         hostname: config.hostname.clone(),
         program: program(engine, record, security, config.tty)?,
-        network,
+        namespaces: namespaces::open(engine, host)?,
+        sysctls: namespaces::sysctls(record),
+        init: host.init == Some(true),
         binds,
         file_systems,
-        shm_size: given::shm_size(host)?,
+        shared_memory: namespaces::shared_memory(host)?,
         devices: devices.nodes,
         device_rules: devices.rules,
         limits,
@@ -206,15 +205,25 @@ fn root_source(root: StoreRoot) -> RootSource {
 }
 
 /// Writes hostname, hosts and resolv.conf into the run folder, and says where they go.
-fn etc_files(container: &Container, network: Network) -> Result<Vec<Bind>> {
-    let name = &container.record.config.hostname;
-    let (hosts, resolv) = match network {
-        Network::Host => (host_file("/etc/hosts"), host_file("/etc/resolv.conf")),
-        Network::None => (LOCAL_HOSTS.as_bytes().to_vec(), Vec::new()),
+fn etc_files(container: &Container) -> Result<Vec<Bind>> {
+    let record = &container.record;
+    let (name, host) = (&record.config.hostname, &record.host_config);
+    let (mut hosts, resolv) = match host.network_mode.as_str() {
+        "none" => (LOCAL_HOSTS.to_string(), String::new()),
+        "host" => (host_file("/etc/hosts"), host_file("/etc/resolv.conf")),
+        // Another container's, as it is now.
+        mode => {
+            let other = mode.strip_prefix("container:").unwrap_or_default();
+            let folder = container.run.with_file_name(other);
+            let file = |name| host_file(&folder.join(name).to_string_lossy());
+            (file(FILES[1]), file(FILES[2]))
+        }
     };
+    hosts.push_str(&namespaces::extra_hosts(host)?);
+    let resolv = namespaces::resolv_conf(host, &resolv)?;
     write_file(&container.run, FILES[0], format!("{name}\n").as_bytes())?;
-    write_file(&container.run, FILES[1], &hosts)?;
-    write_file(&container.run, FILES[2], &resolv)?;
+    write_file(&container.run, FILES[1], hosts.as_bytes())?;
+    write_file(&container.run, FILES[2], resolv.as_bytes())?;
     Ok(FILES
         .iter()
         .map(|file| Bind::new(container.run.join(file), format!("/etc/{file}"), false))
@@ -224,8 +233,9 @@ fn etc_files(container: &Container, network: Network) -> Result<Vec<Bind>> {
 const LOCAL_HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /// A file of the host's network, if it has it.
-fn host_file(path: &str) -> Vec<u8> {
-    base::files::read_capped(&PathBuf::from(path), 1 << 20).unwrap_or_default()
+fn host_file(path: &str) -> String {
+    let bytes = base::files::read_capped(Path::new(path), 1 << 20).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Refuses at creation what a start could not do.
@@ -234,6 +244,7 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     let mut warnings = Vec::new();
     match host.network_mode.as_str() {
         "none" | "host" => (),
+        mode if mode.starts_with("container:") => (),
         "" | "default" => warnings.push(
             "No network named: the container gets none (--net none). Other networks are not there \
              yet; --net host shares the host's."
@@ -249,6 +260,9 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     given::tmpfs(host)?;
     given::shm_size(host)?;
     given::oom_score(host)?;
+    namespaces::extra_hosts(host)?;
+    namespaces::resolv_conf(host, "")?;
+    refuse_for_now(host)?;
     if ordinary_user && (host.privileged || !host.devices.is_empty()) {
         return Err(Error::unsupported("devices need root: an ordinary user has none to give"));
     }
@@ -273,4 +287,21 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
         return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));
     }
     Ok(warnings)
+}
+
+/// What is known and not there.
+fn refuse_for_now(host: &HostConfig) -> Result<()> {
+    if !host.cgroup_parent.is_empty() {
+        return Err(Error::unsupported("--cgroup-parent is not supported yet"));
+    }
+    if let Some(name) = host.storage_opt.keys().next() {
+        return Err(Error::unsupported(format!(
+            "--storage-opt {name}: sizes of containers are not limited yet"
+        )));
+    }
+    let runtime = host.runtime.as_str();
+    match runtime {
+        "" | "coracle" | "runc" | "io.containerd.runc.v2" => Ok(()),
+        _ => Err(Error::bad_input(format!("unknown or invalid runtime name: {runtime}"))),
+    }
 }

@@ -18,6 +18,7 @@ mod in_place;
 mod jobs;
 mod local;
 mod monitor;
+mod namespaces;
 mod resources;
 mod runconfig;
 mod security;

@@ -288,6 +288,14 @@ pub fn kill(id: &str) -> Result<()> {
     Ok(())
 }
 
+/// The processes of a container, by its cgroup.
+pub fn processes_of(id: &str) -> Vec<Pid> {
+    let mut pids: Vec<Pid> = folders(id).iter().flat_map(|folder| processes(folder)).collect();
+    pids.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+    pids.dedup();
+    pids
+}
+
 fn processes(folder: &Path) -> Vec<Pid> {
     let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()

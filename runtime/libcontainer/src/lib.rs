@@ -28,7 +28,7 @@ pub mod users;
 
 pub use exec::{Exec, exec};
 pub use spec::{
-    Bind, FileSystem, Network, Program, Propagation, ResourceLimit, RootSource, Spec, Stdio,
-    UserNamespace,
+    Bind, FileSystem, Namespace, Namespaces, Program, Propagation, ResourceLimit, RootSource,
+    SharedMemory, Spec, Stdio, UserNamespace,
 };
 pub use start::{Started, start};

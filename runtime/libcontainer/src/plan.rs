@@ -6,7 +6,7 @@ use crate::mounts::{self, bits};
 use crate::places;
 use crate::prepare::{clean, ensure_folder, read};
 use crate::seccomp;
-use crate::spec::{Network, Program, Spec, Stdio};
+use crate::spec::{Namespace, Program, Spec, Stdio};
 use crate::users::{self, User};
 use base::sys::clone::namespace;
 use base::sys::plan::{Operation, Plan, Tolerate, target};
@@ -21,8 +21,9 @@ pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What does not depend on the root: done beside the parent's mounts.
-pub(crate) fn early(spec: &Spec) -> Plan {
+pub(crate) fn early(spec: &Spec) -> (Plan, Vec<BorrowedFd<'_>>) {
     let mut plan = Plan::new();
+    let mut files = Vec::new();
     let user_namespace = spec.user_namespace.is_some();
     if user_namespace {
         // The parent has written the id maps: from now on this child is root inside.
@@ -32,12 +33,23 @@ pub(crate) fn early(spec: &Spec) -> Plan {
     plan.step(Operation::Dumpable, Tolerate::Nothing).number(0);
     let private = rustix::mount::MountPropagationFlags::PRIVATE.bits();
     plan.step(Operation::Propagation, Tolerate::Nothing).number(u64::from(private));
-    if spec.network == Network::None {
+    let chosen = &spec.namespaces;
+    for (one, flag) in [
+        (&chosen.ipc, namespace::IPC),
+        (&chosen.uts, namespace::UTS),
+        (&chosen.network, namespace::NET),
+    ] {
+        if let Namespace::Of(file) = one {
+            plan.step(Operation::Join, Tolerate::Nothing).number(files.len() as u64).number(flag);
+            files.push(file.as_fd());
+        }
+    }
+    if matches!(chosen.network, Namespace::Own) {
         plan.step(Operation::Unshare, Tolerate::Nothing).number(namespace::NET);
         // A kernel without IPv4 has no lo to bring up.
         plan.step(Operation::LoopbackUp, Tolerate::Anything);
     }
-    plan
+    (plan, files)
 }
 
 /// The container's root as the parent sees it.
@@ -76,7 +88,9 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
     }
     cgroup::attach_itself(&mut plan, root.tasks, root.tasks_slot);
     // From within its cgroups: they are the root of what it sees.
-    plan.step(Operation::Unshare, Tolerate::Anything).number(namespace::CGROUP);
+    if !spec.namespaces.host_cgroups {
+        plan.step(Operation::Unshare, Tolerate::Anything).number(namespace::CGROUP);
+    }
     mounts::proc(&mut plan);
     let terminal = matches!(stdio, Stdio::Terminal(..));
     match root.dev_slot {
@@ -88,8 +102,8 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         }
         None => mounts::dev_from_host(&mut plan, terminal),
     }
-    mounts::below_dev(&mut plan, spec.user_namespace.is_none(), spec.shm_size);
-    let foreign_sysfs = spec.user_namespace.is_some() && spec.network == Network::Host;
+    mounts::below_dev(&mut plan, spec.user_namespace.is_none(), spec.shared_memory);
+    let foreign_sysfs = spec.user_namespace.is_some() && spec.namespaces.network.is_host();
     mounts::sys(&mut plan, foreign_sysfs, root.cgroup2, spec.privileged);
     places::mounts(&mut plan, spec, folder, root.trees)?;
     if let Stdio::Terminal(columns, rows) = stdio {
@@ -101,6 +115,12 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         }
         plan.step(Operation::BindTerminal, Tolerate::Nothing).text(b"dev/console");
     }
+    for (path, value) in &spec.sysctls {
+        // In the procfs that was mounted above, before parts of it become read-only.
+        plan.step(Operation::WriteFile, Tolerate::Nothing)
+            .text(["proc/sys/", path].concat().as_bytes())
+            .text(value.as_bytes());
+    }
     if !spec.privileged && !spec.system_paths {
         mounts::protect(&mut plan);
     }
@@ -109,12 +129,17 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         let flags = mounts::REMOUNT | bits(MountFlags::BIND | MountFlags::RDONLY);
         plan.step(Operation::RemountRoot, Tolerate::Nothing).number(flags);
     }
-    plan.step(Operation::Hostname, Tolerate::Nothing).text(spec.hostname.as_bytes());
+    if matches!(spec.namespaces.uts, Namespace::Own) {
+        plan.step(Operation::Hostname, Tolerate::Nothing).text(spec.hostname.as_bytes());
+    }
     let work = clean(&spec.program.folder);
     if !work.is_empty() {
         ensure_folder(folder, &work)?;
     }
     let streams = if terminal { Streams::Terminal } else { Streams::Slots(root.stdio_slots) };
+    if spec.init {
+        plan.step(Operation::Init, Tolerate::Nothing);
+    }
     become_program(&mut plan, &spec.program, &user, &streams, spec.dies_with_parent)?;
     Ok(plan)
 }

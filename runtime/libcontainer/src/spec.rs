@@ -27,13 +27,49 @@ pub enum RootSource {
     Folder(PathBuf),
 }
 
-/// Which network the container sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// A namespace of its own with nothing but `lo`.
-    None,
+/// Which namespace of a kind the container is in.
+#[derive(Debug, Default)]
+pub enum Namespace {
+    /// One of its own; a network then has nothing but `lo`.
+    #[default]
+    Own,
     /// The host's.
     Host,
+    /// Another container's.
+    Of(OwnedFd),
+}
+
+impl Namespace {
+    /// The host's.
+    pub fn is_host(&self) -> bool {
+        matches!(self, Namespace::Host)
+    }
+}
+
+/// The namespaces that can be chosen. Mounts are always the container's own.
+#[derive(Debug, Default)]
+pub struct Namespaces {
+    /// Interfaces, addresses, sockets.
+    pub network: Namespace,
+    /// Processes.
+    pub pid: Namespace,
+    /// Queues, semaphores, shared memory.
+    pub ipc: Namespace,
+    /// The host name.
+    pub uts: Namespace,
+    /// The host's view of cgroups instead of the container's own.
+    pub host_cgroups: bool,
+}
+
+/// /dev/shm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedMemory {
+    /// One of its own, of so many bytes.
+    Own(u64),
+    /// The host's.
+    Host,
+    /// None.
+    Missing,
 }
 
 /// A file or folder of the host, visible inside.
@@ -158,14 +194,18 @@ pub struct Spec {
     pub hostname: String,
     /// Its first process. Its working directory is made when it is missing.
     pub program: Program,
-    /// Which network.
-    pub network: Network,
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// Kernel parameters of its namespaces: path below /proc/sys, and value.
+    pub sysctls: Vec<(String, String)>,
+    /// Its first process is not the program but its parent, which waits for orphans.
+    pub init: bool,
     /// Files and folders of the host.
     pub binds: Vec<Bind>,
     /// File systems of its own. Both are mounted by the depth of their targets.
     pub file_systems: Vec<FileSystem>,
-    /// Bytes of /dev/shm.
-    pub shm_size: u64,
+    /// /dev/shm.
+    pub shared_memory: SharedMemory,
     /// Devices of the host in /dev.
     pub devices: Vec<Device>,
     /// What devices may be used; `None` for the default rules.

@@ -8,7 +8,7 @@ use base::sys::Errno;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::{self, Amount, Limits};
 use libcontainer::seccomp::Seccomp;
-use libcontainer::{Network, Program, RootSource, Spec, Started, Stdio, start};
+use libcontainer::{Namespaces, Program, RootSource, SharedMemory, Spec, Started, Stdio, start};
 use rustix::process::{WaitOptions, waitpid};
 use std::io::Read;
 use std::path::PathBuf;
@@ -65,10 +65,12 @@ impl Place {
                 seccomp: Seccomp::Builtin,
                 one_id: false,
             },
-            network: Network::None,
+            namespaces: Namespaces::default(),
+            sysctls: Vec::new(),
+            init: false,
             binds: Vec::new(),
             file_systems: Vec::new(),
-            shm_size: 64 << 20,
+            shared_memory: SharedMemory::Own(64 << 20),
             devices: Vec::new(),
             device_rules: None,
             limits: Some(Limits::default()),

@@ -160,6 +160,36 @@ json_object! {
         "PidsLimit" => pub pids_limit: Option<i64>,
         /// Mounted tmpfs by target, with options.
         "Tmpfs" ? => pub tmpfs: Map<String, String>,
+        /// Its cgroup's parent.
+        "CgroupParent" ? => pub cgroup_parent: String,
+        /// Which cgroups it sees: private, host.
+        "CgroupnsMode" ? => pub cgroupns_mode: String,
+        /// Whose System V objects and /dev/shm it has: private, shareable, none, host.
+        "IpcMode" ? => pub ipc_mode: String,
+        /// Whose processes it sees: empty, host, container:ID.
+        "PidMode" ? => pub pid_mode: String,
+        /// Whose host name it has: empty, host.
+        "UTSMode" ? => pub uts_mode: String,
+        /// Whose users it has: empty, host.
+        "UsernsMode" ? => pub userns_mode: String,
+        /// Kernel parameters of its namespaces.
+        "Sysctls" ? => pub sysctls: Map<String, String>,
+        /// A first process that waits for orphans.
+        "Init" ? => pub init: Option<bool>,
+        /// For other tools; only kept.
+        "Annotations" ? => pub annotations: Map<String, String>,
+        /// The runtime's name; empty for ours.
+        "Runtime" ? => pub runtime: String,
+        /// Options of the graph driver.
+        "StorageOpt" ? => pub storage_opt: Map<String, String>,
+        /// Name servers.
+        "Dns" ? => pub dns: Vec<String>,
+        /// Options of resolv.conf.
+        "DnsOptions" ? => pub dns_options: Vec<String>,
+        /// Domains that names are looked for in.
+        "DnsSearch" ? => pub dns_search: Vec<String>,
+        /// HOST:IP, lines for /etc/hosts.
+        "ExtraHosts" ? => pub extra_hosts: Option<Vec<String>>,
         /// Each `--mount`.
         "Mounts" ? => pub mounts: Vec<Mount>,
         /// CONTAINER[:ro]: all mounts of that container.

@@ -7,6 +7,7 @@
 //! * Members that nobody here reads are skipped, but `HostConfig` keeps them (`rest`), since
 //!   `inspect` must show what `create` was given.
 
+pub mod auth;
 pub mod container;
 pub mod error;
 pub mod exec;

@@ -15,6 +15,7 @@ mod info;
 mod inspect;
 mod kill;
 mod load;
+mod login;
 mod logs;
 mod pause;
 mod ps;
@@ -98,6 +99,7 @@ pub(crate) static PROGRAM: Program = Program {
             "Volumes",
             &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
         ),
+        ("Registries", &[&login::COMMAND, &login::LOGOUT]),
         ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
@@ -117,6 +119,8 @@ const VERBS: &[(&str, Verb)] = &[
     ("inspect", inspect::run),
     ("kill", kill::run),
     ("load", load::run),
+    ("login", login::run),
+    ("logout", login::logout),
     ("logs", logs::run),
     ("pause", pause::pause),
     ("ps", ps::run),

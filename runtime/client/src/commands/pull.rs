@@ -60,7 +60,9 @@ fn fetch(
     let target = session.target("/images/create", "", "")?;
     let target = target.with("fromImage", name).with("tag", tag);
     let target = target.with_some("platform", Some(platform).filter(|text| !text.is_empty()));
-    let (_, mut connection, head) = session.begin(Method::Post, &target, Payload::None)?;
+    let auth = super::login::header(name)?;
+    let (_, mut connection, head) =
+        session.begin_as(Method::Post, &target, Payload::None, &auth)?;
     let mut response = connection.answer(head);
     crate::progress::show(session, &mut response, to, &mut |_| !quiet)
 }

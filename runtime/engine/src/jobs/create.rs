@@ -2,7 +2,7 @@
 
 use crate::container::{Container, Record};
 use crate::volume::mounts;
-use crate::{Engine, claim, execdriver, resources, runconfig};
+use crate::{Engine, claim, execdriver, namespaces, resources, runconfig};
 use base::files::Lock;
 use base::text::time::{now, rfc3339};
 use base::text::{id, name};
@@ -47,9 +47,13 @@ impl Create {
         let image = store.find(&config.image)?;
         let command = runconfig::merge(&mut config, &image.config)?;
         let id = id::new()?;
+        namespaces::check(engine, &mut host_config, !config.hostname.is_empty())?;
         if config.hostname.is_empty() {
-            config.hostname = match host_config.network_mode.as_str() {
-                "host" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            let modes = [host_config.network_mode.as_str(), host_config.uts_mode.as_str()];
+            config.hostname = match modes {
+                ["host", _] | [_, "host"] => {
+                    rustix::system::uname().nodename().to_string_lossy().into_owned()
+                }
                 _ => id::short(&id).to_string(),
             };
         }

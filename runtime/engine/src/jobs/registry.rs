@@ -1,7 +1,8 @@
-//! The jobs of registries: `pull`.
+//! The jobs of registries: `pull`, `auth`.
 
 use crate::{Engine, builtin};
 use base::Result;
+use base_http::api::auth::AuthAnswer;
 use imgstore::registry::{self, Client, Credentials, Progress};
 
 /// `pull`: images from a registry; the built-in one from this binary.
@@ -35,5 +36,18 @@ impl Pull {
         };
         let client = Client::new(&engine.folders().settings, self.credentials)?;
         client.pull(engine.store()?, &pull, events)
+    }
+}
+
+/// `auth`: whether a registry knows these credentials.
+pub(crate) struct Auth {
+    pub(crate) credentials: Credentials,
+}
+
+impl Auth {
+    pub(crate) fn run(self, engine: &Engine) -> Result<AuthAnswer> {
+        let server = self.credentials.server.clone();
+        Client::new(&engine.folders().settings, self.credentials.spread())?.login(&server)?;
+        Ok(AuthAnswer { status: "Login Succeeded".to_owned(), ..AuthAnswer::default() })
     }
 }

@@ -128,6 +128,7 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
     (Method::Get, "/info", system::info),
+    (Method::Post, "/auth", system::auth),
     // Our own, for boot scripts.
     (Method::Post, "/coracle/boot", system::boot),
     (Method::Post, "/containers/create", containers::create),

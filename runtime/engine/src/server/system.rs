@@ -21,6 +21,14 @@ pub(super) fn version(request: &mut Request<'_>) -> Result<Next> {
     Ok(Next::Request)
 }
 
+/// `login` of docker's clients, which keep the secret themselves.
+pub(super) fn auth(request: &mut Request<'_>) -> Result<Next> {
+    let credentials = request.body().json()?;
+    let answer = jobs::Auth { credentials }.run(request.engine)?;
+    request.answer().json(200, &answer)?;
+    Ok(Next::Request)
+}
+
 pub(super) fn info(request: &mut Request<'_>) -> Result<Next> {
     request.answer().json(200, &jobs::info(request.engine)?)?;
     Ok(Next::Request)
