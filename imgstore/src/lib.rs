@@ -22,7 +22,7 @@ mod store;
 mod tool;
 
 pub use archive::{ImportOptions, LoadEvent, Loaded};
-pub use container::CommitOptions;
+pub use container::{CommitOptions, Container};
 pub use graph::{Keep, Removed};
 pub use image::{Image, ImageConfig, ImageSummary, architecture};
 pub use layer::changes::{Change, ChangeKind, Own};

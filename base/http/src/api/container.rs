@@ -120,6 +120,26 @@ json_object! {
 }
 
 json_object! {
+    /// The answer to `POST /commit`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct CommitResponse {
+        /// The new image's.
+        "Id" => pub id: String,
+    }
+}
+
+json_object! {
+    /// A row of `GET /containers/ID/changes`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct ContainerChange {
+        /// With a slash before it.
+        "Path" => pub path: String,
+        /// 0 changed, 1 added, 2 removed.
+        "Kind" => pub kind: u32,
+    }
+}
+
+json_object! {
     /// Where a container is in its life.
     #[derive(Clone, Debug, Default, PartialEq)]
     pub struct ContainerState {

@@ -5,6 +5,7 @@
 
 mod attach;
 mod boot;
+mod commit;
 mod container_flags;
 mod cp;
 mod create;
@@ -25,6 +26,7 @@ mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
+mod save;
 mod start;
 mod stats;
 mod stop;
@@ -60,9 +62,12 @@ pub(crate) static PROGRAM: Program = Program {
             "Containers",
             &[
                 &attach::COMMAND,
+                &commit::COMMIT,
                 &cp::COMMAND,
                 &create::COMMAND,
+                &commit::DIFF,
                 &exec::COMMAND,
+                &save::EXPORT,
                 &inspect::COMMAND,
                 &kill::COMMAND,
                 &logs::COMMAND,
@@ -83,7 +88,14 @@ pub(crate) static PROGRAM: Program = Program {
         ),
         (
             "Images",
-            &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &pull::COMMAND, &rmi::COMMAND],
+            &[
+                &images::COMMAND,
+                &import::COMMAND,
+                &load::COMMAND,
+                &pull::COMMAND,
+                &rmi::COMMAND,
+                &save::SAVE,
+            ],
         ),
         (
             "Volumes",
@@ -98,9 +110,12 @@ pub(crate) static PROGRAM: Program = Program {
 const VERBS: &[(&str, Verb)] = &[
     ("attach", attach::run),
     ("boot", boot::run),
+    ("commit", commit::commit),
     ("cp", cp::run),
     ("create", create::run),
+    ("diff", commit::diff),
     ("exec", exec::run),
+    ("export", save::export),
     ("images", images::run),
     ("import", import::run),
     ("info", info::run),
@@ -118,6 +133,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("rm", rm::run),
     ("rmi", rmi::run),
     ("run", run::run),
+    ("save", save::save),
     ("start", start::run),
     ("stats", stats::run),
     ("stop", stop::run),

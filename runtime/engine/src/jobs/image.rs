@@ -5,8 +5,8 @@ use base::Result;
 use base::digest::Digest;
 use base_http::api::container::ContainerConfig;
 use base_http::api::image::{DeleteResponse, GraphDriverData, ImageInspect, ImageSummary, RootFs};
-use imgstore::{ImageConfig, ImportOptions, LoadEvent, Removed};
-use std::io::Read;
+use imgstore::{Form, ImageConfig, ImportOptions, LoadEvent, Removed};
+use std::io::{Read, Write};
 
 /// `images`.
 pub(crate) struct Images;
@@ -137,6 +137,17 @@ impl Load {
             lines.extend(image.names.iter().map(|name| format!("Loaded image: {name}\n")));
         }
         Ok(lines)
+    }
+}
+
+/// `save`: images as an archive.
+pub(crate) struct Save {
+    pub(crate) images: Vec<String>,
+}
+
+impl Save {
+    pub(crate) fn run(self, engine: &Engine, out: &mut dyn Write) -> Result<()> {
+        engine.store()?.save(&self.images, Form::Docker, out)
     }
 }
 

@@ -4,6 +4,7 @@
 //! sees a request or a command line.
 
 mod archive;
+mod commit;
 mod create;
 mod exec;
 mod image;
@@ -27,9 +28,10 @@ mod volume;
 pub(crate) mod wait;
 
 pub(crate) use archive::Archive;
+pub(crate) use commit::{Changes, Commit, Export};
 pub(crate) use create::{Create, Made};
 pub(crate) use exec::{ExecCreate, Execs};
-pub(crate) use image::{Images, Import, InspectImage, Load, RemoveImage};
+pub(crate) use image::{Images, Import, InspectImage, Load, RemoveImage, Save};
 pub(crate) use inspect::Inspect;
 pub(crate) use kill::Kill;
 pub(crate) use list::List;

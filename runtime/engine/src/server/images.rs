@@ -33,6 +33,18 @@ pub(super) fn tag(request: &mut Request<'_>) -> Result<Next> {
     Ok(Next::Request)
 }
 
+pub(super) fn save(request: &mut Request<'_>) -> Result<Next> {
+    let names = request.head.query.iter().filter(|(key, _)| key == "names");
+    let mut images: Vec<String> =
+        names.flat_map(|(_, value)| value.split(',').map(str::to_string)).collect();
+    if !request.object.is_empty() {
+        images.push(request.object());
+    }
+    super::archive(request.answer(), "application/x-tar", &mut |out| {
+        jobs::Save { images: images.clone() }.run(request.engine, out)
+    })
+}
+
 pub(super) fn load(request: &mut Request<'_>) -> Result<Next> {
     let engine = request.engine;
     let mut body = request.body();
