@@ -39,6 +39,29 @@ pub fn write_then_rename(folder: &Path, name: &str, bytes: &[u8], sync: Sync) ->
     if sync == Sync::Yes { sync_folder(folder) } else { Ok(()) }
 }
 
+/// Makes a file of the user's aside, has it filled, and renames it: whole, or not there. What is no
+/// regular file (a device, a FIFO) is written to as it is.
+pub fn write_aside_then_rename(
+    path: &Path,
+    fill: &mut dyn FnMut(&mut File) -> Result<()>,
+) -> Result<()> {
+    if let Ok(metadata) = std::fs::metadata(path)
+        && !metadata.is_file()
+    {
+        let mut file = File::options().write(true).open(path).on_path("open", path)?;
+        return fill(&mut file);
+    }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}.part", rustix::process::getpid().as_raw_nonzero()));
+    let aside = Path::new(&aside);
+    let mut file = File::create_new(aside).on_path("create", path)?;
+    let done = fill(&mut file).and_then(|()| paths::rename(aside, path).on_path("write", path));
+    if done.is_err() {
+        let _ = paths::unlink(aside);
+    }
+    done
+}
+
 fn write_aside(path: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let fd = paths::open(path, flags, Mode::from_raw_mode(0o600)).on_path("create", path)?;

@@ -17,6 +17,8 @@ json_object! {
         "data-root" ? => pub data_root: String,
         /// `overlay` or `vfs`.
         "storage-driver" ? => pub storage_driver: String,
+        /// Compressed layers are kept as they came, so that an image is saved and pushed as it was.
+        "keep-blobs" ? => pub keep_blobs: bool,
         /// Members for others.
         ..pub rest: Rest,
     }

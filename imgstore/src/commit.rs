@@ -44,6 +44,7 @@ impl Staged {
             diff: layer.diff,
             blob: layer.blob,
             size: layer.size,
+            archive: layer.archive,
             opaque: layer.opaque,
             ..LayerRecord::default()
         };
@@ -164,6 +165,8 @@ impl Store {
         let folder = work.path.join(format!("image-{number}"));
         paths::mkdir(&folder, Mode::RWXU).on_path("create", &folder)?;
         let document = &image.document;
+        let shown = visible(layers, &image.layers);
+        let stack: Vec<String> = image.layers.iter().map(|&at| layers[at].name.clone()).collect();
         let record = ImageRecord {
             id: image.id,
             manifest: image.manifest.as_ref().map(|(digest, _)| *digest).unwrap_or_default(),
@@ -172,7 +175,8 @@ impl Store {
             os: document.os.clone(),
             created: document.created.clone(),
             size: image.layers.iter().map(|&at| layers[at].record.size).sum(),
-            layers: visible(layers, &image.layers),
+            stack: if stack == shown { Vec::new() } else { stack },
+            layers: shown,
             config: document.config.clone(),
             ..ImageRecord::default()
         };

@@ -137,7 +137,7 @@ impl Store {
         Ok(records.iter().find(|record| record.manifest == *digest).map(|record| record.id))
     }
 
-    fn record(&self, id: &Digest) -> Result<ImageRecord> {
+    pub(crate) fn record(&self, id: &Digest) -> Result<ImageRecord> {
         let path = self.folder("images").join(id.hex()).join("record");
         json::parse(&files::read_capped(&path, 4 << 20)?).map_err(|e| e.context(path.display()))
     }
@@ -177,7 +177,7 @@ impl Store {
         files::read_capped(&self.folder("images").join(id.hex()).join("config"), 4 << 20)
     }
 
-    fn names(&self) -> Result<Map<Digest, Vec<String>>> {
+    pub(crate) fn names(&self) -> Result<Map<Digest, Vec<String>>> {
         let mut names: Map<Digest, Vec<String>> = Map::new();
         for file in list_names(&self.folder("names"))? {
             let Some(name) = Reference::from_file_name(&file) else {
@@ -354,14 +354,14 @@ impl Store {
         files::remove_tree(&image)?;
         files::sync_folder(&self.folder("images"))?;
         removed.push(Removed::Deleted(record.id));
-        self.drop_layers(&record.layers, &mut removed)?;
+        self.drop_layers(record.stack(), &mut removed)?;
         Ok(removed)
     }
 
     /// Removes those of these layers that no image uses, the topmost first.
     fn drop_layers(&self, layers: &[String], removed: &mut Vec<Removed>) -> Result<()> {
         let records = self.records()?;
-        let used = |name| records.iter().any(|record| record.layers.contains(name));
+        let used = |name| records.iter().any(|record| record.stack().contains(name));
         let mut first = Ok(());
         for name in layers.iter().rev().filter(|name| !used(name)) {
             let folder = self.folder("layers").join(name);

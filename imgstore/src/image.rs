@@ -53,6 +53,9 @@ json_object! {
         "created" ? => pub(crate) created: String,
         "created_by" ? => pub(crate) created_by: String,
         "comment" ? => pub(crate) comment: String,
+        "author" ? => pub(crate) author: String,
+        "empty_layer" ? => pub(crate) empty_layer: bool,
+        ..pub(crate) rest: Rest,
     }
 }
 
@@ -61,6 +64,7 @@ json_object! {
     #[derive(Clone, Debug, Default, PartialEq)]
     pub(crate) struct ImageDocument {
         "created" ? => pub(crate) created: String,
+        "author" ? => pub(crate) author: String,
         "architecture" => pub(crate) architecture: String,
         "variant" ? => pub(crate) variant: String,
         "os" => pub(crate) os: String,
@@ -82,8 +86,17 @@ json_object! {
         "Created" ? => pub(crate) created: String,
         "Size" => pub(crate) size: u64,
         "Layers" => pub(crate) layers: Vec<String>,
+        /// All layers of the configuration, where some of them are not seen.
+        "Stack" ? => pub(crate) stack: Vec<String>,
         "Config" => pub(crate) config: ImageConfig,
         ..pub(crate) rest: Rest,
+    }
+}
+
+impl ImageRecord {
+    /// All layers that it needs, lowest first.
+    pub(crate) fn stack(&self) -> &[String] {
+        if self.stack.is_empty() { &self.layers } else { &self.stack }
     }
 }
 
@@ -96,6 +109,8 @@ json_object! {
         "Chain" ? => pub(crate) chain: Digest,
         "Blob" ? => pub(crate) blob: Digest,
         "Size" => pub(crate) size: u64,
+        /// Bytes of the archive, uncompressed.
+        "Archive" ? => pub(crate) archive: u64,
         /// Its root hides all layers below.
         "Opaque" ? => pub(crate) opaque: bool,
         ..pub(crate) rest: Rest,

@@ -1,26 +1,33 @@
 //! The keeper of images. It knows nothing of processes, containers or networks.
 //!
 //! [`Store::open`] gives a store; [`Store::load`], [`Store::load_path`] and [`Store::import`] put
-//! images in; [`Store::find`] and [`Store::list`] look; [`Store::remove`] and [`Store::tag`] change
-//! names; [`Store::checkout`] copies a merged tree out; [`Store::driver`] gives containers a root.
+//! images in; [`Store::save`] takes them out again; [`Store::find`] and [`Store::list`] look;
+//! [`Store::remove`] and [`Store::tag`] change names; [`Store::checkout`] copies a merged tree out;
+//! [`Store::driver`] gives containers a root.
 //! `README.md` has the format on disk.
 #![forbid(unsafe_code)]
 
 mod archive;
 mod checkout;
 mod commit;
+mod container;
 mod graph;
 pub mod graphdriver;
 mod image;
 mod layer;
 pub mod reference;
 pub mod registry;
+mod save;
 mod store;
 mod tool;
 
 pub use archive::{ImportOptions, LoadEvent, Loaded};
+pub use container::CommitOptions;
 pub use graph::{Keep, Removed};
 pub use image::{Image, ImageConfig, ImageSummary, architecture};
+pub use layer::changes::{Change, ChangeKind, Own};
+pub use layer::pack::Packer;
 pub use layer::whiteout::Marks;
+pub use save::Form;
 pub use store::{Options, Store};
 pub use tool::main;

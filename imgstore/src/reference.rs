@@ -117,6 +117,18 @@ impl Reference {
         }
     }
 
+    /// With the default registry and its folder, which the familiar form leaves out.
+    #[must_use]
+    pub fn full(&self) -> String {
+        let familiar = self.familiar();
+        let first = self.repository.split_once('/').map(|(first, _)| first);
+        match first {
+            Some(first) if is_server(first) => familiar,
+            Some(_) => ["docker.io/", &familiar].concat(),
+            None => ["docker.io/library/", &familiar].concat(),
+        }
+    }
+
     /// The name of its file.
     #[must_use]
     pub fn file_name(&self) -> String {

@@ -33,6 +33,8 @@ pub struct Store {
     pub(crate) run: PathBuf,
     pub(crate) driver: Option<String>,
     pub(crate) marks: Marks,
+    /// Blobs are kept as they came, beside the layers made of them.
+    pub(crate) keep_blobs: bool,
 }
 
 impl Store {
@@ -49,7 +51,8 @@ impl Store {
             Err(e) if e.kind() == Kind::NotFound && !options.existing_only => create(folders)?,
             Err(e) => return Err(e),
         };
-        Ok(Self { root, run: folders.run.clone(), driver, marks })
+        let keep_blobs = folders.settings.keep_blobs;
+        Ok(Self { root, run: folders.run.clone(), driver, marks, keep_blobs })
     }
 
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
@@ -62,6 +65,7 @@ impl Store {
             marks: self.marks,
             squash: self.marks == Marks::User,
             strict: false,
+            keep_blobs: self.keep_blobs,
             one_of_several: false,
         }
     }

@@ -4,12 +4,12 @@
 //! wrong.
 
 use crate::image::ImageConfig;
-use crate::{ImportOptions, LoadEvent, Options, Removed, Store};
+use crate::{Form, ImportOptions, LoadEvent, Options, Removed, Store};
 use base::flags::{Command, Flag, Matches, Operands, Program};
 use base::folders::Folders;
 use base::text::table::Table;
 use base::text::{id, size, time};
-use base::{Error, OnError, Result, log};
+use base::{Error, OnError, Result, files, log};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
@@ -63,6 +63,20 @@ static RMI: Command = Command {
     stops: false,
 };
 
+static SAVE: Command = Command {
+    name: "save",
+    usage: "[OPTIONS] IMAGE [IMAGE...]",
+    about: "Write images to an archive (default: standard output) or an OCI layout in a folder",
+    aliases: &[],
+    flags: &[
+        Flag::text("format", "string", "docker-archive, oci-archive or oci-layout (a folder)")
+            .default("docker-archive"),
+        Flag::text("output", "string", "The file or folder").short(b'o'),
+    ],
+    operands: Operands::AtLeast(1),
+    stops: false,
+};
+
 static TAG: Command = Command {
     name: "tag",
     usage: "IMAGE NAME",
@@ -93,7 +107,7 @@ static PROGRAM: Program = Program {
             .default("/run/coracle"),
         Flag::switch("version", "Print version information and quit").short(b'v'),
     ],
-    groups: &[("Commands", &[&CHECKOUT, &IMAGES, &IMPORT, &LOAD, &RMI, &TAG])],
+    groups: &[("Commands", &[&CHECKOUT, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG])],
 };
 
 /// What stands for standard input.
@@ -138,6 +152,7 @@ fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
         "import" => import(&store, matches, pair().0, operand(1)),
         "images" => list(&store, matches.on("quiet"), matches.on("no-trunc")),
         "rmi" => remove(&store, &matches.operands, matches.on("force")),
+        "save" => save(&store, matches),
         "tag" => store.tag(pair().0, pair().1),
         _ => store.checkout(pair().0, Path::new(pair().1)),
     }
@@ -189,6 +204,38 @@ fn import(store: &Store, matches: &Matches, file: &str, name: Option<&str>) -> R
     };
     print(&[&id.to_string(), "\n"].concat());
     Ok(())
+}
+
+fn save(store: &Store, matches: &Matches) -> Result<()> {
+    let output = matches.text("output").map(Path::new);
+    let form = match matches.text("format").unwrap_or("docker-archive") {
+        "docker-archive" => Form::Docker,
+        "oci-archive" => Form::Oci,
+        "oci-layout" => match output {
+            Some(folder) => return store.save_folder(&matches.operands, folder),
+            None => return Err(Error::bad_input("save: an oci-layout needs a folder: --output")),
+        },
+        other => {
+            let shown: String = other.chars().filter(|c| !c.is_control()).collect();
+            return Err(Error::bad_input(format!("save: unknown format '{shown}'")));
+        }
+    };
+    if let Some(path) = output {
+        return files::write_aside_then_rename(path, &mut |file| {
+            store.save(&matches.operands, form, file)
+        });
+    }
+    let stdout = std::io::stdout();
+    if stdout.is_terminal() {
+        let text = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
+        return Err(Error::bad_input(text));
+    }
+    store.save(&matches.operands, form, &mut File::from(own_stdout()?))
+}
+
+/// Standard output without Rust's buffer.
+fn own_stdout() -> Result<std::os::fd::OwnedFd> {
+    rustix::io::dup(rustix::stdio::stdout()).on("write", "standard output")
 }
 
 fn list(store: &Store, quiet: bool, no_trunc: bool) -> Result<()> {

@@ -241,7 +241,9 @@ impl Snapshot {
         for process in processes(&own) {
             entries.insert(format!("process {process}"));
         }
-        for name in ["root/uppers", "run/containers", "run/container-names", "root/work"] {
+        for name in
+            ["root/uppers", "run/containers", "run/container-names", "root/work", "root/volumes"]
+        {
             if let Ok(found) = std::fs::read_dir(world.folder.join(name)) {
                 for entry in found.flatten() {
                     entries.insert(format!("file {}", entry.path().display()));

@@ -49,13 +49,12 @@ impl Program {
     pub(super) fn help_of_group(&self, group: &str, _width: usize) -> String {
         let n = self.name;
         let mut out = ["Usage:  ", n, " ", group, " COMMAND\n\nCommands:\n"].concat();
-        let second = |alias: &&'static str| match alias.split_once(' ') {
+        let second = |alias: &'static str| match alias.split_once(' ') {
             Some((first, second)) if first == group => Some(second),
             _ => None,
         };
-        let found = self
-            .commands()
-            .filter_map(|c| c.aliases.iter().find_map(second).map(|name| (name, c.about)));
+        let found =
+            self.commands().filter_map(|c| c.names().find_map(second).map(|name| (name, c.about)));
         listing(&mut out, found);
         push(
             &mut out,

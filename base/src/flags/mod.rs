@@ -116,6 +116,13 @@ pub struct Command {
     pub stops: bool,
 }
 
+impl Command {
+    /// Its name and its aliases.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
 /// A program made of commands.
 pub struct Program {
     /// Its name.

@@ -259,8 +259,8 @@ impl Program {
         words: &mut std::vec::IntoIter<String>,
         width: usize,
     ) -> Result<&'static Command, Usage> {
-        let group = |alias: &&str| alias.split(' ').next() == Some(first);
-        if !self.commands().any(|command| command.aliases.iter().any(group)) {
+        let group = |name: &str| name.split_once(' ').is_some_and(|(group, _)| group == first);
+        if !self.commands().any(|command| command.names().any(group)) {
             return Err(self.unknown(first, ""));
         }
         let second = words.next().unwrap_or_default();
@@ -268,7 +268,7 @@ impl Program {
             return Err(Usage::asked(self.help_of_group(first, width)));
         }
         let both = [first, " ", &second].concat();
-        let found = self.commands().find(|command| command.aliases.contains(&both.as_str()));
+        let found = self.commands().find(|command| command.names().any(|name| name == both));
         found.ok_or_else(|| self.unknown(&both, first))
     }
 

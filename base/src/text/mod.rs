@@ -1,6 +1,7 @@
 //! Text for people and for the API: sizes, times, tables, ids, names. Pure functions.
 
 pub mod base64;
+pub mod duration;
 pub mod hex;
 pub mod id;
 pub mod name;

@@ -33,6 +33,35 @@ pub fn parse(text: &str) -> Result<u64> {
     }
 }
 
+/// Up to four digits and a binary unit, as `docker stats` prints: `1.5MiB`, `12KiB`.
+#[must_use]
+pub fn binary(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut unit = 0;
+    while unit + 1 < UNITS.len() && bytes >> (10 * (unit + 1)) > 0 {
+        unit += 1;
+    }
+    let scale = 1_u128 << (10 * unit);
+    // Go's %.4g: as many places as are left of four digits, without zeros at the end.
+    let places = match u128::from(bytes) / scale {
+        1000.. => 0,
+        100.. => 1,
+        10.. => 2,
+        _ => 3,
+    };
+    let tens = 10_u128.pow(places);
+    let rounded = (u128::from(bytes) * tens + scale / 2) / scale;
+    let mut text = (rounded / tens).to_string();
+    if places > 0 && !rounded.is_multiple_of(tens) {
+        let part = (rounded % tens).to_string();
+        text.push('.');
+        text.extend(std::iter::repeat_n('0', places as usize - part.len()));
+        text.push_str(part.trim_end_matches('0'));
+    }
+    text.push_str(UNITS[unit]);
+    text
+}
+
 /// Three digits and a unit, as `docker images` prints: `12.3MB`, `999B`, `1GB`.
 #[must_use]
 pub fn human(bytes: u64) -> String {
@@ -92,6 +121,20 @@ mod tests {
         }
         for text in ["", "m", "-1", "1x", "1..5m", ".5m", "1.m", "99999999t", "1mm", "é", "9e9"] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn prints_as_docker_stats_does() {
+        for (bytes, want) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1536, "1.5KiB"),
+            (1_060_000, "1.011MiB"),
+            (64 << 20, "64MiB"),
+            (24_681_242_624, "22.99GiB"),
+        ] {
+            assert_eq!(binary(bytes), want);
         }
     }
 

@@ -6,6 +6,7 @@
 //! plan names arrive over the channel and are known by slot. Whatever fails is reported as the
 //! step's offset and the errno, and ends it.
 
+mod init;
 mod mounts;
 mod process;
 mod terminal;
@@ -75,6 +76,8 @@ struct Walker {
     terminal: RawFd,
     /// What is to be loaded right before the program.
     filter: Option<process::Filter>,
+    /// Stay, and clone a child for the program.
+    init: bool,
     /// Loading it failed: the offset of its step, in place of the program's.
     failed_filter: Option<usize>,
 }
@@ -94,6 +97,7 @@ pub(crate) fn child(channel: RawFd) -> ! {
         root: -1,
         terminal: -1,
         filter: None,
+        init: false,
         failed_filter: None,
     };
     loop {
@@ -325,7 +329,12 @@ impl Walker {
             }
             Operation::AttachIn => {
                 let (slot, target) = (number(cursor)?, text(cursor)?);
-                self.attach_in(self.slot(slot)?, target)?;
+                let options = number(cursor)?;
+                self.attach_in(self.slot(slot)?, target, options)?;
+            }
+            Operation::MakeIn => {
+                let (folder, name) = (text(cursor)?, text(cursor)?);
+                self.make_in(folder, name, number(cursor)? != 0)?;
             }
             Operation::EnterDetached => {
                 let (slot, folder) = (number(cursor)?, text(cursor)?);
@@ -436,9 +445,10 @@ impl Walker {
                 check_int(unsafe { libc::chdir(path.as_ptr()) })?;
             }
             Operation::CheckFolder => process::check_folder()?,
+            Operation::Init => self.init = true,
             Operation::Execute => {
                 let (filter, failed) = (self.filter.take(), &mut self.failed_filter);
-                return process::execute(cursor, filter, failed);
+                return process::execute(cursor, filter, self.init, failed);
             }
         }
         Ok(())
@@ -472,7 +482,13 @@ mod tests {
     use std::os::fd::AsFd;
 
     fn clone() -> Child {
-        Child::start(&Clone { namespaces: 0, cgroup: None, parent_waits: false }).expect("clone")
+        Child::start(&Clone {
+            namespaces: 0,
+            cgroup: None,
+            pid_namespace: None,
+            parent_waits: false,
+        })
+        .expect("clone")
     }
 
     fn wait(child: &Child) -> Option<rustix::process::WaitStatus> {

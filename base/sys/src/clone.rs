@@ -47,6 +47,8 @@ pub struct Clone<'a> {
     pub namespaces: u64,
     /// The version 2 cgroup that the child is born into (Linux 5.7).
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// A PID namespace that is there: the child is born into it.
+    pub pid_namespace: Option<BorrowedFd<'a>>,
     /// Our parent becomes the child's parent and waits for it (CLONE_PARENT).
     pub parent_waits: bool,
 }
@@ -164,6 +166,22 @@ fn fresh(pid: usize, pidfd: libc::c_int) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(pidfd) })
 }
 
+/// From now on this thread's children are born into that PID namespace. Gives the one before.
+fn enter_pid_namespace(wanted: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let own = open("/proc/self/ns/pid_for_children", flags, Mode::empty())
+        // Before Linux 4.12 there is no such file.
+        .or_else(|_| open("/proc/self/ns/pid", flags, Mode::empty()))?;
+    set_pid_namespace(wanted)?;
+    Ok(own)
+}
+
+fn set_pid_namespace(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: changes only where this thread's children are born.
+    unsafe { raw!(libc::SYS_setns, namespace.as_raw_fd(), libc::CLONE_NEWPID) }.map(drop)
+}
+
 /// The best way that this kernel, and a filter around us, knows.
 fn clone_best(clone: &Clone<'_>) -> Result<Born, Errno> {
     let mut born = clone3(clone, clone.cgroup);
@@ -191,7 +209,13 @@ impl Child {
     fn start_by(clone: &Clone<'_>, way: Way) -> Result<Child, Errno> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        let born = way(clone)?;
+        let own = clone.pid_namespace.map(enter_pid_namespace).transpose()?;
+        let born = way(clone);
+        if let (Some(own), false) = (own, matches!(&born, Ok(born) if born.pid == 0)) {
+            // Back, for the next child of this thread.
+            set_pid_namespace(own.as_fd())?;
+        }
+        let born = born?;
         if born.pid == 0 {
             act::child(theirs.as_raw_fd());
         }
@@ -282,7 +306,8 @@ mod tests {
             |clone| clone2(clone, false),
         ];
         for way in ways {
-            let clone = Clone { namespaces: 0, cgroup: None, parent_waits: false };
+            let clone =
+                Clone { namespaces: 0, cgroup: None, pid_namespace: None, parent_waits: false };
             let child = Child::start_by(&clone, way).expect("clone");
             let mut plan = Plan::new();
             plan.step(Operation::Execute, Tolerate::Nothing)

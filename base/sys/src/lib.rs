@@ -3,7 +3,7 @@
 //! Every other crate forbids `unsafe`. What `rustix` already offers safely is not repeated here;
 //! this crate holds the rest: the clone of a container's first process and the walk of its plan
 //! ([`plan`], [`act`], [`clone`]), eBPF for devices ([`bpf`]), signals ([`signal`]), descriptors
-//! passed over sockets ([`pass`]), processes that we start ourselves ([`spawn`]) or watch ([`process`]).
+//! passed over sockets ([`pass`]), attributes of mounts ([`mount`]), processes that we start ourselves ([`spawn`]) or watch ([`process`]).
 //!
 //! The rule: an `unsafe` block is a few lines, and the line above it names the invariant.
 
@@ -17,6 +17,7 @@ pub mod clone;
 mod heap;
 #[cfg(all(target_env = "musl", target_arch = "mips"))]
 mod mips;
+pub mod mount;
 pub mod pass;
 pub mod plan;
 pub mod process;

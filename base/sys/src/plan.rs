@@ -32,8 +32,11 @@ pub enum Operation {
     MountFirst,
     /// `source, target, type, flags, data, options`: the target is resolved beneath the new root.
     MountIn,
-    /// `slot, target`: attach a detached mount, the target resolved beneath the new root.
+    /// `slot, target, options`: attach a detached mount, the target resolved beneath the new root.
     AttachIn,
+    /// `folder, name, kind` (1 for a folder, 0 for an empty file): made beneath the new root, in a mount
+    /// of the plan's, unless it is there.
+    MakeIn,
     /// `slot, folder`: attach a detached mount as the new root and enter it.
     EnterDetached,
     /// `folder`: enter what is mounted there as the new root.
@@ -95,6 +98,9 @@ pub enum Operation {
     ChangeFolder,
     /// The working directory must lie beneath the root.
     CheckFolder,
+    /// The program becomes a child of this process, which passes signals on to it, waits for whoever is
+    /// left to it, and ends as the program does.
+    Init,
     /// 0 or 1
     Dumpable,
     /// `count, path…, count, argument…, count, environment…`
@@ -102,7 +108,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 42] = [
+    const ALL: [Operation; 44] = [
         Operation::Unshare,
         Operation::Join,
         Operation::Fork,
@@ -113,6 +119,7 @@ impl Operation {
         Operation::MountFirst,
         Operation::MountIn,
         Operation::AttachIn,
+        Operation::MakeIn,
         Operation::EnterDetached,
         Operation::EnterFolder,
         Operation::SendFolder,
@@ -143,6 +150,7 @@ impl Operation {
         Operation::ParentDeathSignal,
         Operation::ChangeFolder,
         Operation::CheckFolder,
+        Operation::Init,
         Operation::Dumpable,
         Operation::Execute,
     ];
@@ -304,6 +312,10 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
             cursor.number()?;
             ("move_mount", printable(cursor.text()?.to_bytes()))
         }
+        Operation::MakeIn => {
+            let folder = printable(cursor.text()?.to_bytes());
+            ("create", format!("/{folder}/{}", printable(cursor.text()?.to_bytes())))
+        }
         Operation::EnterDetached => {
             cursor.number()?;
             ("move_mount root on", printable(cursor.text()?.to_bytes()))
@@ -346,6 +358,7 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
         Operation::ParentDeathSignal => ("prctl", "pdeathsig".into()),
         Operation::ChangeFolder => ("chdir to cwd", printable(cursor.text()?.to_bytes())),
         Operation::CheckFolder => ("check", "working directory: outside of the root".into()),
+        Operation::Init => ("clone", "init".into()),
         Operation::Dumpable => ("prctl", "dumpable".into()),
         Operation::Execute => {
             let paths = cursor.number()?;

@@ -36,9 +36,9 @@ json_object! {
     pub(crate) struct Document {
         "schemaVersion" => pub(crate) version: u32,
         "mediaType" ? => pub(crate) media_type: String,
-        "manifests" ? => pub(crate) manifests: Option<Vec<Descriptor>>,
         "config" ? => pub(crate) config: Option<Descriptor>,
         "layers" ? => pub(crate) layers: Option<Vec<Descriptor>>,
+        "manifests" ? => pub(crate) manifests: Option<Vec<Descriptor>>,
     }
 }
 

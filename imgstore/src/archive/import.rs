@@ -44,6 +44,7 @@ impl Store {
             config: options.config,
             rootfs: RootFs { kind: "layers".to_owned(), diff_ids: vec![layer.diff] },
             history: vec![History { created, comment: options.message, ..History::default() }],
+            ..ImageDocument::default()
         };
         let config = json::to_string(&document).into_bytes();
         let id = Digest::of(&config);

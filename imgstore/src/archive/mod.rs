@@ -19,7 +19,7 @@ use crate::reference::Reference;
 use crate::store::{Store, Work};
 use base::digest::Digest;
 use base::{Error, OnError, Result, json};
-use documents::{Descriptor, IMAGE_NAME, REF_NAME, Saved, choose};
+use documents::{Descriptor, Document, IMAGE_NAME, REF_NAME, Saved, choose};
 use source::Source;
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -141,6 +141,15 @@ fn differs(what: &str, want: &Digest, got: &Digest) -> Error {
     Error::bad_input(format!("archive: {what} {want} has digest {got}"))
 }
 
+/// Whether a manifest is about the image of an entry of `manifest.json`, blob for blob.
+fn same_image(document: &Document, id: &Digest, saved: &Saved) -> bool {
+    let blob = |name: &String| name.strip_prefix("blobs/sha256/").map(Digest::from_hex);
+    let layers = document.layers.as_deref().unwrap_or_default();
+    document.config.as_ref().is_some_and(|config| config.digest == *id)
+        && layers.len() == saved.layers.len()
+        && layers.iter().zip(&saved.layers).all(|(d, name)| blob(name) == Some(Ok(d.digest)))
+}
+
 /// What the archive says of a layer.
 struct Wanted {
     name: Vec<u8>,
@@ -150,6 +159,7 @@ struct Wanted {
 impl Loader<'_> {
     fn docker(&mut self, text: &[u8]) -> Result<()> {
         let list: Vec<Saved> = json::parse(text).map_err(|e| e.context("manifest.json"))?;
+        let manifests = self.manifests()?;
         for saved in list {
             let config = self.source.needed(saved.config.as_bytes())?;
             let id = Digest::of(&config);
@@ -168,9 +178,31 @@ impl Loader<'_> {
                 Wanted { name: name.as_bytes().to_vec(), blob }
             };
             let layers = saved.layers.iter().map(wanted).collect();
-            self.image(config, None, layers, names)?;
+            let manifest =
+                manifests.iter().find(|(_, _, document)| same_image(document, &id, &saved));
+            let manifest = manifest.map(|(digest, text, _)| (*digest, text.clone()));
+            self.image(config, manifest, layers, names)?;
         }
         Ok(())
+    }
+
+    /// The manifests beside docker's `manifest.json`, in the newer form of its archives.
+    fn manifests(&mut self) -> Result<Vec<(Digest, Vec<u8>, Document)>> {
+        let mut found = Vec::new();
+        let Some(text) = self.source.document(b"index.json")? else {
+            return Ok(found);
+        };
+        let index = documents::parse(&text, "").map_err(|e| e.context("index.json"))?;
+        for descriptor in index.manifests.unwrap_or_default() {
+            if self.source.document(&blob_path(&descriptor.digest))?.is_none() {
+                continue;
+            }
+            let text = self.checked(&descriptor, "manifest")?;
+            let document = documents::parse(&text, &descriptor.media_type)
+                .map_err(|e| e.context(format!("manifest {}", descriptor.digest)))?;
+            found.push((descriptor.digest, text, document));
+        }
+        Ok(found)
     }
 
     fn oci(&mut self, text: &[u8]) -> Result<()> {

@@ -10,6 +10,7 @@ mod probe;
 mod vfs;
 
 use crate::image::Image;
+use crate::layer::changes::Own;
 use crate::store::Store;
 use base::files::{self, Lock};
 use base::{Error, Kind, OnError, Result};
@@ -65,6 +66,8 @@ pub trait Driver {
     fn remove(&self, id: &str) -> Result<()>;
     /// Bytes that the container has of its own.
     fn size(&self, id: &str) -> Result<u64>;
+    /// Where the container's own files are.
+    fn own(&self, id: &str) -> Own;
 }
 
 /// The driver that the environment names.

@@ -4,6 +4,7 @@
 
 use super::{Driver, Root, RootSource, Writable, make, remove, take_soon, tree_size};
 use crate::image::Image;
+use crate::layer::changes::Own;
 use crate::layer::whiteout::Marks;
 use base::{OnError, Result};
 use rustix::fs::{AtFlags, Mode, chmodat, mkdirat};
@@ -78,5 +79,9 @@ impl Driver for Overlay {
 
     fn size(&self, id: &str) -> Result<u64> {
         tree_size(&self.uppers.join(id).join("upper"))
+    }
+
+    fn own(&self, id: &str) -> Own {
+        Own::Upper(self.uppers.join(id).join("upper"))
     }
 }

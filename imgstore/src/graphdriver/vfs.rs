@@ -4,6 +4,7 @@
 
 use super::{Driver, Root, RootSource, Writable, make, remove, take_soon, tree_size};
 use crate::image::Image;
+use crate::layer::changes::Own;
 use crate::layer::{self, Style};
 use base::{OnError, Result, files};
 use rustix::fs::{AtFlags, Mode, chmodat, mkdirat, renameat};
@@ -61,5 +62,9 @@ impl Driver for Vfs {
 
     fn size(&self, id: &str) -> Result<u64> {
         tree_size(&self.uppers.join(id).join("root"))
+    }
+
+    fn own(&self, id: &str) -> Own {
+        Own::Whole(self.uppers.join(id).join("root"))
     }
 }

@@ -10,7 +10,9 @@ use base::{Error, OnError, Result};
 use flate2::{Decompress, FlushDecompress, Status};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 const BUFFER: usize = 64 << 10;
 const WINDOW: u64 = 8 << 20;
@@ -42,6 +44,8 @@ struct Blob<'a> {
     to: usize,
     hash: Sha256,
     count: u64,
+    /// What was read goes here, too.
+    copy: Option<File>,
 }
 
 impl Blob<'_> {
@@ -61,6 +65,9 @@ impl Blob<'_> {
             match self.input.read(&mut self.buffer[self.to..]) {
                 Ok(0) => break,
                 Ok(n) => {
+                    if let Some(copy) = &mut self.copy {
+                        copy.write_all(&self.buffer[self.to..self.to + n])?;
+                    }
                     self.hash.update(&self.buffer[self.to..self.to + n]);
                     self.count += n as u64;
                     self.to += n;
@@ -104,7 +111,8 @@ impl<'a> Content<'a> {
     /// Looks at the first bytes.
     pub(crate) fn new(input: &'a mut dyn Read) -> Result<Self> {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        let mut blob = Blob { input, buffer, from: 0, to: 0, hash: Sha256::new(), count: 0 };
+        let hash = Sha256::new();
+        let mut blob = Blob { input, buffer, from: 0, to: 0, hash, count: 0, copy: None };
         blob.fill(512).on("read", "the archive")?;
         let decoder = match packing(blob.rest()) {
             Packing::Plain => Decoder::Plain,
@@ -118,6 +126,14 @@ impl<'a> Content<'a> {
     pub(crate) fn start(&self) -> &[u8] {
         let rest = self.blob.rest();
         &rest[..rest.len().min(512)]
+    }
+
+    /// Keeps the blob as it comes; to be called before anything is read.
+    pub(crate) fn keep(&mut self, path: &Path) -> Result<()> {
+        let mut copy = File::create_new(path).on_path("create", path)?;
+        copy.write_all(self.blob.rest()).on_path("write", path)?;
+        self.blob.copy = Some(copy);
+        Ok(())
     }
 
     /// Whether the content is compressed.

@@ -10,8 +10,11 @@ use base::{Error, Result};
 /// The largest extended header that is read.
 const META_CAP: u64 = 1 << 20;
 
+/// Names and values of attributes.
+pub(crate) type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a layer or an archive holds under one name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) kind: Kind,
     pub(crate) path: Vec<u8>,
@@ -23,7 +26,7 @@ pub(crate) struct Entry {
     pub(crate) mtime: (i64, u32),
     pub(crate) major: u32,
     pub(crate) minor: u32,
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Attributes,
 }
 
 /// What a block turned out to be.
@@ -112,12 +115,18 @@ impl Assembler {
         if i64::try_from(size).is_err() {
             return Err(wrong("entry of an impossible size"));
         }
+        // V7 had no folders, but names that end in a slash: the whole name, not the part of it that
+        // a header holds beside an extended one.
+        let kind = match header.kind {
+            Kind::File if path.ends_with(b"/") => Kind::Folder,
+            kind => kind,
+        };
         // Some readers would take this for content, others for the next header.
-        if size > 0 && header.kind != Kind::File {
+        if size > 0 && kind != Kind::File {
             return Err(wrong(&format!("{}: content where there can be none", shown())));
         }
         Ok(Entry {
-            kind: header.kind,
+            kind,
             link: pax.link.or(link).unwrap_or(header.link),
             mode: header.mode,
             uid: id(pax.uid.unwrap_or(header.uid))?,

@@ -7,8 +7,9 @@
 use base::{Error, Result};
 
 /// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
+    #[default]
     File,
     HardLink,
     Symlink,
@@ -124,8 +125,6 @@ pub(crate) fn parse(block: &[u8; BLOCK]) -> Result<Header> {
         }
     }
     let kind = match block[156] {
-        // V7 had no folders, but names that end in a slash.
-        0 | b'0' if name.ends_with(b"/") => Kind::Folder,
         0 | b'0' | b'7' => Kind::File,
         b'1' => Kind::HardLink,
         b'2' => Kind::Symlink,

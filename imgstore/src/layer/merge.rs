@@ -3,11 +3,11 @@
 //! Used by the driver vfs and by `checkout`. Layers come lowest first; whiteouts remove, opaque
 //! folders empty, everything else replaces what has its name. Hard links within a layer stay.
 
-use super::copy;
 use super::hardlink::open_below;
 use super::path::{shown, split};
 use super::walker::open_folder_at;
 use super::whiteout::{self, Marks};
+use base::copy;
 use base::files::remove_tree_at;
 use base::map::Map;
 use base::{OnError, Result};
@@ -51,10 +51,9 @@ impl<'a> Merge<'a> {
 
     fn folder(&mut self, from: &OwnedFd, to: &OwnedFd, fresh: bool) -> Result<()> {
         let length = self.path.len();
-        let at = |path: &[u8]| shown(path);
-        let mut entries = Dir::read_from(from).on("read", at(&self.path))?;
+        let mut entries = Dir::read_from(from).on("read", shown(&self.path))?;
         while let Some(entry) = entries.read() {
-            let entry = entry.on("read", at(&self.path))?;
+            let entry = entry.on("read", shown(&self.path))?;
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
@@ -102,28 +101,28 @@ impl<'a> Merge<'a> {
         stat: &Stat,
         fresh: bool,
     ) -> Result<()> {
-        let shown_path = shown(&self.path);
         let source = copy::open_for_reading(from.as_fd(), name.to_bytes(), OFlags::DIRECTORY)
-            .on("open", &shown_path)?;
+            .on("open", shown(&self.path))?;
         let mut made = mkdirat(to, name, Mode::RWXU);
         let mut fresh_below = true;
         if let Err(Errno::EXIST) = made {
-            let there = statat(to, name, AtFlags::SYMLINK_NOFOLLOW).on("stat", &shown_path)?;
+            let there =
+                statat(to, name, AtFlags::SYMLINK_NOFOLLOW).on("stat", shown(&self.path))?;
             let is_folder = FileType::from_raw_mode(there.st_mode) == FileType::Directory;
             if fresh || !is_folder || whiteout::is_opaque(&source, self.marks) {
-                remove_tree_at(to, name).on("remove", &shown_path)?;
+                remove_tree_at(to, name).on("remove", shown(&self.path))?;
                 made = mkdirat(to, name, Mode::RWXU);
             } else {
                 fresh_below = false;
                 made = Ok(());
             }
         }
-        made.on("create", &shown_path)?;
-        let target = open_folder_at(to, name.to_bytes()).on("open", &shown_path)?;
+        made.on("create", shown(&self.path))?;
+        let target = open_folder_at(to, name.to_bytes()).on("open", shown(&self.path))?;
         self.folder(&source, &target, fresh_below)?;
         copy::folder_metadata(source.as_fd(), target.as_fd(), self.keep_owners)
             .and_then(|()| fchmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777)))
             .and_then(|()| futimens(&target, &copy::times(stat)))
-            .on("set owner, mode and times of", &shown_path)
+            .on("set owner, mode and times of", shown(&self.path))
     }
 }

@@ -3,30 +3,38 @@
 //! The way of a byte: [`content`] reads, hashes and decompresses it; [`ring`] carries it to the
 //! other thread; [`parser`] cuts it into [`entry`]s (from [`header`] and [`pax`]); [`unpack`]
 //! writes it. [`settle`] completes a layer from those below; [`merge`] lays layers over each other.
+//! [`headers`] keeps what of the archive is no content; [`rebuild`] makes the archive again. [`pack`]
+//! goes the other way, from folders to an archive; [`changes`] finds what a container changed.
 
+pub(crate) mod changes;
 pub(crate) mod content;
-pub(crate) mod copy;
 pub(crate) mod entry;
 pub(crate) mod filelist;
 mod hardlink;
 pub(crate) mod header;
+pub(crate) mod headers;
 pub(crate) mod merge;
 pub(crate) mod metadata;
+pub(crate) mod pack;
 pub(crate) mod parser;
 pub(crate) mod path;
 pub(crate) mod pax;
+pub(crate) mod rebuild;
+mod replaced;
 mod ring;
 pub(crate) mod settle;
 mod special;
 pub(crate) mod unpack;
 pub(crate) mod walker;
 pub(crate) mod whiteout;
+pub(crate) mod write;
 
 use base::digest::{Digest, Sha256};
 use base::files::{self, open_folder};
 use base::{Error, OnError, Result};
 use content::Content;
 use filelist::FileList;
+use headers::Headers;
 use metadata::Made;
 use parser::Parser;
 use ring::{BLOCK, Ring};
@@ -49,6 +57,8 @@ pub(crate) struct Unpacked {
     pub(crate) blob_size: u64,
     /// Bytes of all files.
     pub(crate) size: u64,
+    /// Bytes of the decompressed archive.
+    pub(crate) archive: u64,
     /// Its root hides all layers below.
     pub(crate) opaque: bool,
     /// It takes something from the layers below, and is not complete until it has it.
@@ -63,6 +73,8 @@ pub(crate) struct Style {
     pub(crate) squash: bool,
     /// The archive must have its end mark, since no digest says that it is whole.
     pub(crate) strict: bool,
+    /// Compressed blobs are kept beside the layer.
+    pub(crate) keep_blobs: bool,
     /// Others are unpacked at the same time: one thread.
     pub(crate) one_of_several: bool,
 }
@@ -75,10 +87,18 @@ pub(crate) fn unpack(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Unpacked> {
     let mut unpacker = Box::new(begin(&folder, style)?);
+    if style.keep_blobs && content.is_packed() {
+        content.keep(&folder.join("blob"))?;
+    }
     let mut hash = Sha256::new();
     let mut parser = Parser::new();
+    let mut archive = 0;
+    let mut progress = |bytes: u64| {
+        archive += bytes;
+        progress(bytes);
+    };
     if processors() > 1 && !style.one_of_several {
-        two_threads(&mut content, &mut hash, &mut parser, &mut unpacker, progress)?;
+        two_threads(&mut content, &mut hash, &mut parser, &mut unpacker, &mut progress)?;
     } else {
         let mut block = vec![0; BLOCK];
         loop {
@@ -101,7 +121,8 @@ pub(crate) fn unpack(
         settle::complete(*unpacker, &none)?;
         None
     };
-    Ok(Unpacked { folder, diff: hash.finish(), blob, blob_size, size, opaque, waiting })
+    let diff = hash.finish();
+    Ok(Unpacked { folder, diff, blob, blob_size, size, archive, opaque, waiting })
 }
 
 fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
@@ -118,7 +139,9 @@ fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
     // A bomb must end before the disk is full for everybody else.
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     let list = FileList::create(&folder.join("files"))?;
-    Ok(Unpacker::new(root, list, made, style.marks, free - free / 64))
+    let headers = Headers::create(&folder.join("headers"))?;
+    let records = (list, headers);
+    Ok(Unpacker::new(folder.to_owned(), root, records, made, style.marks, free - free / 64))
 }
 
 /// How many processors this process may use.

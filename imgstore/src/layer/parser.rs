@@ -5,10 +5,13 @@
 
 use super::entry::{Assembler, Entry, Step};
 use super::header::BLOCK;
+use super::headers::Part;
 use base::{Error, Result};
 
 /// Who gets the entries.
 pub(crate) trait Sink {
+    /// Bytes of the archive that are no content, before what they mean.
+    fn frame(&mut self, part: Part, bytes: &[u8]) -> Result<()>;
     /// The next entry begins.
     fn entry(&mut self, entry: Entry) -> Result<()>;
     /// Content of the entry.
@@ -36,7 +39,7 @@ pub(crate) struct Parser {
     after: usize,
 }
 
-fn padding_of(size: u64) -> usize {
+pub(crate) fn padding_of(size: u64) -> usize {
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
 }
 
@@ -58,12 +61,13 @@ impl Parser {
             if self.padding > 0 {
                 let n = self.padding.min(bytes.len());
                 self.padding -= n;
+                sink.frame(Part::Filling, &bytes[..n])?;
                 bytes = &bytes[n..];
                 continue;
             }
             match self.state {
                 State::Header => bytes = self.header(bytes, sink)?,
-                State::Meta(length) => bytes = self.meta(bytes, length)?,
+                State::Meta(length) => bytes = self.meta(bytes, length, sink)?,
                 State::Data(left) => {
                     let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     sink.data(&bytes[..n])?;
@@ -71,7 +75,7 @@ impl Parser {
                     self.content(left - n as u64, sink)?;
                 }
                 // What follows the end belongs to the blob, not to the archive.
-                State::Ended => return Ok(()),
+                State::Ended => return sink.frame(Part::Filling, bytes),
             }
         }
         Ok(())
@@ -80,13 +84,17 @@ impl Parser {
     fn header<'a>(&mut self, bytes: &'a [u8], sink: &mut dyn Sink) -> Result<&'a [u8]> {
         let whole = bytes.first_chunk::<BLOCK>().filter(|_| self.partial.is_empty());
         let (step, rest) = match whole {
-            Some(block) => (self.assembler.header(block)?, &bytes[BLOCK..]),
+            Some(block) => {
+                sink.frame(Part::Header, block)?;
+                (self.assembler.header(block)?, &bytes[BLOCK..])
+            }
             None => {
                 let n = (BLOCK - self.partial.len()).min(bytes.len());
                 self.partial.extend_from_slice(&bytes[..n]);
                 let Some(block) = self.partial.first_chunk::<BLOCK>() else {
                     return Ok(&bytes[n..]);
                 };
+                sink.frame(Part::Header, block)?;
                 let step = self.assembler.header(block)?;
                 self.partial.clear();
                 (step, &bytes[n..])
@@ -97,7 +105,7 @@ impl Parser {
             Step::Meta(length) => {
                 self.state = State::Meta(length);
                 if length == 0 {
-                    self.meta(&[], 0)?;
+                    self.meta(&[], 0, sink)?;
                 }
             }
             Step::Entry(entry) => {
@@ -120,10 +128,16 @@ impl Parser {
         Ok(())
     }
 
-    fn meta<'a>(&mut self, bytes: &'a [u8], length: usize) -> Result<&'a [u8]> {
+    fn meta<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        length: usize,
+        sink: &mut dyn Sink,
+    ) -> Result<&'a [u8]> {
         let n = (length - self.partial.len()).min(bytes.len());
         self.partial.extend_from_slice(&bytes[..n]);
         if self.partial.len() == length {
+            sink.frame(Part::Meta, &self.partial)?;
             self.assembler.meta(&self.partial)?;
             self.partial.clear();
             self.partial.shrink_to(64 * 1024);

@@ -4,18 +4,29 @@
 //! refused, whatever they would lead to. So are names that no system call could take.
 
 use base::{Error, Result};
+use std::fmt;
 
 /// Folders deeper than this are refused: each level is an open file while its entries arrive.
 const DEEPEST: usize = 200;
 
-/// A name for a message, on one line.
-pub(crate) fn shown(path: &[u8]) -> String {
-    let mut text: String = String::from_utf8_lossy(path).escape_debug().collect();
-    if text.len() > 300 {
-        text = text.chars().take(280).collect();
-        text.push('…');
+/// A name for a message, on one line. Nothing is written unless the message is: every step of
+/// unpacking has one ready.
+pub(crate) struct Shown<'a>(&'a [u8]);
+
+/// A name for a message.
+pub(crate) fn shown(path: &[u8]) -> Shown<'_> {
+    Shown(path)
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text: String = String::from_utf8_lossy(self.0).escape_debug().collect();
+        if text.len() > 300 {
+            text = text.chars().take(280).collect();
+            text.push('…');
+        }
+        f.write_str(&text)
     }
-    text
 }
 
 fn refuse(path: &[u8], why: &str) -> Error {
@@ -79,6 +90,6 @@ mod tests {
         }
         assert_eq!(split(b"a/b/c"), (&b"a/b"[..], &b"c"[..]));
         assert!(is_below(b"a/b", b"a") && is_below(b"a", b"a") && !is_below(b"ab", b"a"));
-        assert_eq!(shown(b"a\n\xff"), "a\\n\u{fffd}");
+        assert_eq!(shown(b"a\n\xff").to_string(), "a\\n\u{fffd}");
     }
 }

@@ -5,12 +5,12 @@
 //! link to a lower file copies that file up into this layer (so that both names are one file), and
 //! a folder without a header of its own gets its owner, mode, times and attributes from below.
 
-use super::copy;
 use super::hardlink::open_below;
 use super::path::{shown, split};
 use super::unpack::{Pending, Unpacker};
 use super::walker::{Walker, open_folder_at};
 use super::whiteout::{self, Marks};
+use base::copy;
 use base::{Error, OnError, Result};
 use rustix::fs::{AtFlags, FileType, Mode, Stat, chmodat, statat, utimensat};
 use rustix::io::Errno;

@@ -9,9 +9,11 @@
 use super::entry::Entry;
 use super::filelist::FileList;
 use super::header::Kind;
+use super::headers::{Headers, Part};
 use super::metadata::{self, Made};
 use super::parser::Sink;
 use super::path::{clean, is_below, shown, split};
+use super::replaced;
 use super::walker::{Stop, Walker, open_folder_at};
 use super::whiteout::{self, Marks, Meaning, meaning};
 use base::digest::Sha256;
@@ -23,6 +25,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 /// Files from this size on are handed to the disk as soon as they are whole, so that the sync at
 /// the end finds little to do.
@@ -67,6 +70,9 @@ struct Current {
 pub(crate) struct Unpacker {
     pub(super) walker: Walker,
     pub(super) list: FileList,
+    headers: Headers,
+    /// The layer's folder.
+    folder: PathBuf,
     pub(super) made: Made,
     pub(super) marks: Marks,
     current: Option<Current>,
@@ -79,10 +85,11 @@ pub(crate) struct Unpacker {
 }
 
 impl Unpacker {
-    /// Into an empty folder; `budget` is how many bytes its files may have.
+    /// Into the empty folder `tree` of a layer's folder; `budget` is how many bytes it may have.
     pub(crate) fn new(
+        folder: PathBuf,
         root: OwnedFd,
-        list: FileList,
+        (list, headers): (FileList, Headers),
         made: Made,
         marks: Marks,
         budget: u64,
@@ -90,6 +97,8 @@ impl Unpacker {
         Self {
             walker: Walker::new(root),
             list,
+            headers,
+            folder,
             made,
             marks,
             current: None,
@@ -132,8 +141,9 @@ impl Unpacker {
     }
 
     /// Ends the list; gives the tree and what is left to do.
-    pub(crate) fn finish(self) -> Result<(Walker, Pending)> {
+    pub(crate) fn finish(mut self) -> Result<(Walker, Pending)> {
         self.list.finish()?;
+        self.headers.finish()?;
         Ok((self.walker, self.pending))
     }
 
@@ -193,6 +203,8 @@ impl Unpacker {
     pub(super) fn replace(&mut self, name: &[u8], path: &[u8]) -> Result<bool> {
         let dir = self.walker.here();
         let was = whiteout::is_whiteout_at(dir, name).on("stat", shown(path))?;
+        // The archive has it still.
+        replaced::keep(&self.folder, dir, name).on("keep", shown(path))?;
         remove(dir, name, path)?;
         if !self.pending.links.is_empty() {
             self.pending.links.retain(|link| !is_below(&link.path, path));
@@ -252,11 +264,7 @@ impl Unpacker {
 
     fn file(&mut self, entry: Entry, name: &[u8], path: Vec<u8>) -> Result<()> {
         self.size = self.size.saturating_add(entry.size);
-        if self.size > self.budget {
-            let text =
-                format!("write {}: the layer needs more room than the disk has", shown(&path));
-            return Err(Error::new(ErrorKind::NoSpace, text));
-        }
+        self.has_room(&path)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(entry.mode);
@@ -268,6 +276,14 @@ impl Unpacker {
         let fd = fd.on("create", shown(&path))?;
         self.current = Some(Current { fd, entry, path, hash: Sha256::new() });
         Ok(())
+    }
+
+    fn has_room(&self, path: &[u8]) -> Result<()> {
+        if self.size.saturating_add(self.headers.length) <= self.budget {
+            return Ok(());
+        }
+        let text = format!("write {}: the layer needs more room than the disk has", shown(path));
+        Err(Error::new(ErrorKind::NoSpace, text))
     }
 
     fn close(&mut self, current: Current) -> Result<()> {
@@ -287,6 +303,11 @@ impl Unpacker {
 }
 
 impl Sink for Unpacker {
+    fn frame(&mut self, part: Part, bytes: &[u8]) -> Result<()> {
+        self.headers.add(part, bytes)?;
+        self.has_room(b"")
+    }
+
     fn entry(&mut self, mut entry: Entry) -> Result<()> {
         if self.made.squash {
             // An ordinary user must be able to read and remove what is his.
@@ -331,7 +352,8 @@ impl Sink for Unpacker {
 
     fn data(&mut self, mut bytes: &[u8]) -> Result<()> {
         let Some(current) = &mut self.current else {
-            return Ok(());
+            // Of a whiteout, or of something that is passed over.
+            return self.frame(Part::Filling, bytes);
         };
         current.hash.update(bytes);
         while !bytes.is_empty() {

@@ -5,11 +5,15 @@
 //! server decides (names, defaults, limits) is left to it.
 
 use crate::env_file::{self, Lookup};
+use crate::foreground::Streams;
+use crate::mount_flag;
 use base::flags::Matches;
 use base::json::Empty;
 use base::map::Map;
 use base::{Error, Result, text::size};
-use base_http::api::host_config::{DeviceMapping, LogConfig, RestartPolicy, Ulimit};
+use base_http::api::host_config::{
+    DeviceMapping, LogConfig, RestartPolicy, ThrottleDevice, Ulimit, WeightDevice,
+};
 use base_http::api::{ContainerConfig, CreateRequest, HostConfig};
 
 /// What the command knows beside its flags.
@@ -31,6 +35,34 @@ pub(crate) fn check_size(text: &str) -> std::result::Result<(), String> {
     size::parse(text).map(|_| ()).map_err(|error| error.message().to_string())
 }
 
+/// The same, or no limit.
+pub(crate) fn check_swap(text: &str) -> std::result::Result<(), String> {
+    if text == "-1" { Ok(()) } else { check_size(text) }
+}
+
+/// What is wrong with a number of processors.
+pub(crate) fn check_cpus(text: &str) -> std::result::Result<(), String> {
+    match nano_cpus(text) {
+        Some(_) => Ok(()),
+        None => Err(["failed to parse ", text, " as a rational number"].concat()),
+    }
+}
+
+/// `1.5` in billionths.
+pub(crate) fn nano_cpus(text: &str) -> Option<i64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|letter| letter.is_ascii_digit());
+    if (whole.is_empty() && part.is_empty()) || part.len() > 9 || !digits(whole) || !digits(part) {
+        return None;
+    }
+    let mut nano = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()? };
+    let digits = part.bytes().map(|digit| i64::from(digit - b'0'));
+    for digit in digits.chain(std::iter::repeat(0)).take(9) {
+        nano = nano.checked_mul(10)?.checked_add(digit)?;
+    }
+    Some(nano)
+}
+
 /// What is wrong with a restart policy. Which names there are, the server knows.
 pub(crate) fn check_restart(text: &str) -> std::result::Result<(), String> {
     match text.split_once(':') {
@@ -42,9 +74,17 @@ pub(crate) fn check_restart(text: &str) -> std::result::Result<(), String> {
 }
 
 /// `always`, `on-failure:3`.
-fn restart(text: &str) -> RestartPolicy {
+pub(crate) fn restart(text: &str) -> RestartPolicy {
     let (name, count) = text.split_once(':').unwrap_or((text, "0"));
     RestartPolicy { name: name.to_string(), maximum_retry_count: count.parse().unwrap_or(0) }
+}
+
+/// What is wrong with a stream's name.
+pub(crate) fn check_stream(text: &str) -> std::result::Result<(), String> {
+    match ["stdin", "stdout", "stderr"].iter().any(|name| text.eq_ignore_ascii_case(name)) {
+        true => Ok(()),
+        false => Err("valid streams are STDIN, STDOUT and STDERR".to_string()),
+    }
 }
 
 /// What is wrong with a label.
@@ -56,7 +96,7 @@ pub(crate) fn check_label(text: &str) -> std::result::Result<(), String> {
 }
 
 /// `NAME=VALUE` or `NAME`.
-fn pair(text: &str) -> (String, String) {
+pub(crate) fn pair(text: &str) -> (String, String) {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     (name.to_string(), value.to_string())
 }
@@ -75,24 +115,28 @@ pub(crate) fn from(matches: &Matches, around: &Around<'_>) -> Result<CreateReque
 
 fn config(matches: &Matches, around: &Around<'_>) -> Result<ContainerConfig> {
     let interactive = matches.on("interactive");
+    let streams = streams(matches, around.detach);
     let text = |name| matches.text(name).unwrap_or_default().to_string();
     let words = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
     Ok(ContainerConfig {
         hostname: text("hostname"),
         user: text("user"),
         working_dir: text("workdir"),
-        attach_stdin: interactive && !around.detach,
-        attach_stdout: !around.detach,
-        attach_stderr: !around.detach,
+        attach_stdin: streams.stdin,
+        attach_stdout: streams.stdout,
+        attach_stderr: streams.stderr,
         tty: matches.on("tty"),
         open_stdin: interactive,
-        stdin_once: interactive && !around.detach,
+        stdin_once: interactive && streams.stdin,
         env: environment(matches, around.environment)?,
         cmd: words(matches.operands.get(1..).unwrap_or_default()),
         image: matches.operands.first().cloned().unwrap_or_default(),
         // One empty word: the image's own is taken away.
         entrypoint: matches.text("entrypoint").map(|word| vec![word.to_string()]),
-        labels: labels(matches),
+        labels: labels(matches)?,
+        domainname: text("domainname"),
+        stop_signal: text("stop-signal"),
+        stop_timeout: matches.number("stop-timeout"),
         ..ContainerConfig::default()
     })
 }
@@ -107,9 +151,27 @@ pub(crate) fn environment(matches: &Matches, lookup: Lookup<'_>) -> Result<Optio
     Ok((!out.is_empty()).then_some(out))
 }
 
-fn labels(matches: &Matches) -> Option<Map<String, String>> {
-    let labels: Map<_, _> = matches.list("label").map(pair).collect();
-    (!labels.is_empty()).then_some(labels)
+/// Those of `-a`; without it output, and input with `-i`; none when it goes to the background.
+pub(crate) fn streams(matches: &Matches, detach: bool) -> Streams {
+    let given: Vec<&str> = matches.list("attach").collect();
+    let has = |name: &str| given.iter().any(|text| text.eq_ignore_ascii_case(name));
+    let all = given.is_empty() && !detach;
+    Streams {
+        stdin: has("stdin") || (all && matches.on("interactive")),
+        stdout: has("stdout") || all,
+        stderr: has("stderr") || all,
+    }
+}
+
+/// `--label-file` and `--label`.
+fn labels(matches: &Matches) -> Result<Option<Map<String, String>>> {
+    let mut lines = Vec::new();
+    for path in matches.list("label-file") {
+        env_file::parse(path, &env_file::read(path)?, &|_| Some(String::new()), &mut lines)?;
+    }
+    let given = matches.list("label").map(pair);
+    let labels: Map<_, _> = lines.iter().map(|line| pair(line)).chain(given).collect();
+    Ok((!labels.is_empty()).then_some(labels))
 }
 
 /// `-v /x` is a volume of the container, `-v SOURCE:/x[:options]` a bind. What a path or an option
@@ -132,6 +194,10 @@ fn volumes(matches: &Matches, folder: &str, request: &mut CreateRequest) -> Resu
             _ => drop(volumes.insert(text.to_string(), Empty)),
         }
     }
+    let host = &mut request.options.host_config;
+    host.mounts = matches.list("mount").map(mount_flag::parse).collect::<Result<_>>()?;
+    host.volumes_from = list(matches, "volumes-from");
+    host.volume_driver = matches.text("volume-driver").unwrap_or_default().to_string();
     request.config.volumes = (!volumes.is_empty()).then_some(volumes);
     request.options.host_config.binds = (!binds.is_empty()).then_some(binds);
     Ok(())
@@ -163,8 +229,25 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
     host.auto_remove = matches.on("rm");
     host.restart_policy = restart(matches.text("restart").unwrap_or("no"));
     host.readonly_rootfs = matches.on("read-only");
-    host.memory = bytes("memory")?;
-    host.pids_limit = matches.number("pids-limit");
+    let text = |name| matches.text(name).unwrap_or_default().to_string();
+    let words = |name| matches.list(name).map(String::from).collect::<Vec<_>>();
+    let pairs = |name| matches.list(name).map(pair).collect::<Map<_, _>>();
+    host.cgroup_parent = text("cgroup-parent");
+    host.cgroupns_mode = text("cgroupns");
+    host.ipc_mode = text("ipc");
+    host.pid_mode = text("pid");
+    host.uts_mode = text("uts");
+    host.userns_mode = text("userns");
+    host.runtime = text("runtime");
+    host.init = matches.on("init").then_some(true);
+    host.sysctls = pairs("sysctl");
+    host.annotations = pairs("annotation");
+    host.storage_opt = pairs("storage-opt");
+    host.dns = words("dns");
+    host.dns_options = words("dns-option");
+    host.dns_search = words("dns-search");
+    host.extra_hosts = list(matches, "add-host");
+    resources(matches, host)?;
     host.privileged = matches.on("privileged");
     host.cap_add = list(matches, "cap-add");
     host.cap_drop = list(matches, "cap-drop");
@@ -183,6 +266,69 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
         host.console_size = vec![height.into(), width.into()];
     }
     Ok(())
+}
+
+/// Limits: the flags that `update` has too, and those of `run` alone.
+pub(crate) fn resources(matches: &Matches, host: &mut HostConfig) -> Result<()> {
+    let bytes = |name| match matches.text(name) {
+        Some("-1") => Ok(-1),
+        Some(text) => size::parse(text).map(|bytes| bytes as i64),
+        None => Ok(0),
+    };
+    let number = |name| matches.number(name).unwrap_or(0);
+    let text = |name| matches.text(name).unwrap_or_default().to_string();
+    host.memory = bytes("memory")?;
+    host.memory_swap = bytes("memory-swap")?;
+    host.memory_reservation = bytes("memory-reservation")?;
+    host.memory_swappiness = matches.number("memory-swappiness").filter(|value| *value != -1);
+    host.oom_kill_disable = matches.on("oom-kill-disable").then_some(true);
+    host.nano_cpus = matches.text("cpus").and_then(nano_cpus).unwrap_or(0);
+    host.cpu_shares = number("cpu-shares");
+    host.cpu_period = number("cpu-period");
+    host.cpu_quota = number("cpu-quota");
+    host.cpuset_cpus = text("cpuset-cpus");
+    host.cpuset_mems = text("cpuset-mems");
+    host.pids_limit = matches.number("pids-limit");
+    host.blkio_weight = number("blkio-weight");
+    for text in matches.list("blkio-weight-device") {
+        let (path, weight) = device_and_number(text, &|text| text.parse().ok())?;
+        host.blkio_weight_device.push(WeightDevice { path, weight: weight as i64 });
+    }
+    let rates = |name, parse: &dyn Fn(&str) -> Option<u64>| {
+        let rate = |text| {
+            let (path, rate) = device_and_number(text, parse)?;
+            Ok(ThrottleDevice { path, rate })
+        };
+        matches.list(name).map(rate).collect::<Result<Vec<_>>>()
+    };
+    let bytes = |text: &str| size::parse(text).ok();
+    let operations = |text: &str| text.parse().ok();
+    host.blkio_device_read_bps = rates("device-read-bps", &bytes)?;
+    host.blkio_device_write_bps = rates("device-write-bps", &bytes)?;
+    host.blkio_device_read_iops = rates("device-read-iops", &operations)?;
+    host.blkio_device_write_iops = rates("device-write-iops", &operations)?;
+    Ok(())
+}
+
+/// `/dev/sda:10mb`.
+fn device_and_number(text: &str, parse: &dyn Fn(&str) -> Option<u64>) -> Result<(String, u64)> {
+    let Some((path, number)) = text.split_once(':') else {
+        return Err(Error::bad_input(["bad format: ", text].concat()));
+    };
+    if !path.starts_with("/dev/") {
+        return Err(Error::bad_input(["bad format for device path: ", text].concat()));
+    }
+    match parse(number) {
+        Some(number) => Ok((path.to_string(), number)),
+        None => Err(Error::bad_input(
+            [
+                "invalid rate for device: ",
+                text,
+                ". The correct format is <device-path>:<number>[<unit>]",
+            ]
+            .concat(),
+        )),
+    }
 }
 
 /// All values of a flag, if it was given.

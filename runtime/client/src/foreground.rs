@@ -12,7 +12,7 @@
 use crate::session::{Session, Target};
 use crate::signals::{Meaning, meaning};
 use crate::terminal;
-use crate::typed::Typed;
+use crate::typed::{Keys, Typed};
 use crate::wire::{self, Wire};
 use base::{Error, Result};
 use base_http::api::WaitResponse;
@@ -60,6 +60,21 @@ impl Waiting {
     }
 }
 
+/// Which streams a client attaches to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Streams {
+    pub(crate) stdin: bool,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+}
+
+impl Streams {
+    /// Output, and input if so.
+    pub(crate) fn output_and(stdin: bool) -> Streams {
+        Streams { stdin, stdout: true, stderr: true }
+    }
+}
+
 /// An attached connection.
 pub(crate) struct Attached {
     wire: Arc<Wire>,
@@ -69,16 +84,16 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Attaches to stdout, stderr and, if so, stdin.
+    /// Attaches to these streams.
     pub(crate) fn begin(
         session: &Session<'_>,
         id: &str,
         tty: bool,
-        stdin: bool,
+        streams: Streams,
     ) -> Result<Attached> {
         let target = session.target("/containers/", id, "/attach")?;
-        let target = target.with("stderr", "1").with_flag("stdin", stdin);
-        let target = target.with("stdout", "1").with("stream", "1");
+        let target = target.with_flag("stderr", streams.stderr).with_flag("stdin", streams.stdin);
+        let target = target.with_flag("stdout", streams.stdout).with("stream", "1");
         Attached::upgrade(session, &target, Payload::None, tty)
     }
 
@@ -116,6 +131,8 @@ pub(crate) struct Foreground<'a> {
     pub(crate) tty: bool,
     /// Signals are sent on.
     pub(crate) proxy: bool,
+    /// The keys that leave it running.
+    pub(crate) keys: Keys,
     /// This process is the container's monitor: they end together.
     pub(crate) ours: bool,
 }
@@ -147,7 +164,7 @@ impl Foreground<'_> {
         stdin: bool,
     ) -> Result<End> {
         let mut desk = Desk { about: self, deaf: false, stop: None };
-        let mut typed = Typed::new(stdin && attached.is_some(), self.tty);
+        let mut typed = Typed::new(stdin && attached.is_some(), self.keys.clone());
         let mut code = 0;
         while attached.is_some() || waiting.is_some() {
             let ready = Ready::wait(self.session, &attached, &waiting, &typed)?;

@@ -5,7 +5,39 @@
 
 use base::json::{self, Reader};
 use base::map::Map;
+use base::text::table::Table;
 use base::{Error, Result};
+
+/// A document of these fields.
+pub(crate) fn document<const N: usize>(fields: [(&str, String); N]) -> String {
+    let fields: Map<String, String> =
+        fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    json::to_string(&fields)
+}
+
+/// The text of a list of documents: a line for each; with `table ` before the template, columns with
+/// a head.
+pub(crate) fn list(documents: Vec<String>, format: &str) -> Result<String> {
+    let format = format.replace("\\t", "\t").replace("\\n", "\n");
+    let (table, format) = match format.strip_prefix("table ") {
+        Some(format) => (true, format),
+        None => (false, if format == "json" { "{{json .}}" } else { &format }),
+    };
+    let template = Template::parse(format)?;
+    let rows: Result<Vec<String>> =
+        documents.iter().map(|document| template.apply(document)).collect();
+    let rows = rows?;
+    if !table {
+        return Ok(rows.iter().map(|row| [row, "\n"].concat()).collect());
+    }
+    let titles: Vec<String> =
+        template.names().iter().map(|name| name.to_ascii_uppercase()).collect();
+    let mut table = Table::new(&titles.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in rows {
+        table.row(row.split('\t').map(str::to_string).collect());
+    }
+    Ok(table.text())
+}
 
 /// A template, read.
 pub(crate) struct Template(Vec<Piece>);

@@ -19,6 +19,8 @@ mod create_request;
 mod env_file;
 mod foreground;
 mod format;
+mod moment;
+mod mount_flag;
 mod pretty;
 mod progress;
 mod reference;

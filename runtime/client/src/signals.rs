@@ -122,6 +122,13 @@ impl Signals {
         }
     }
 
+    /// Takes the next one. Whether it ends the command.
+    pub(crate) fn end_by_next(&self) -> bool {
+        let ended = self.next().filter(|number| ends(*number));
+        self.ended.store(ended.unwrap_or(0), Ordering::Relaxed);
+        ended.is_some()
+    }
+
     /// Whether this signal, which came during a wait, ends the command.
     fn is_too_much(&self, number: u8) -> bool {
         if !self.is_taken() {

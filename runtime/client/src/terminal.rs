@@ -17,6 +17,11 @@ pub(crate) fn width() -> Option<usize> {
     size().map(|(_, width)| usize::from(width)).filter(|width| *width > 0)
 }
 
+/// Whether standard output is a terminal.
+pub(crate) fn stdout_is_terminal() -> bool {
+    isatty(rustix::stdio::stdout())
+}
+
 /// Whether standard input is a terminal.
 pub(crate) fn stdin_is_terminal() -> bool {
     isatty(rustix::stdio::stdin())

@@ -7,6 +7,7 @@ use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
 use crate::monitor::Policy;
 use crate::monitor::control::Control;
+use crate::volume::{Volume, Volumes, mounts};
 use base::digest::Digest;
 use base::files::{Lock, create_dir_all};
 use base::folders::Folders;
@@ -77,6 +78,10 @@ impl Engine {
 
     pub(crate) fn containers(&self) -> Containers<'_> {
         Containers::new(&self.folders, &self.recent)
+    }
+
+    pub(crate) fn volumes(&self) -> Volumes {
+        Volumes::new(&self.folders.root)
     }
 
     /// The store, opened at its first use.
@@ -204,12 +209,66 @@ impl Engine {
         let mut result = self.containers().remove(container);
         let image = Digest::parse(&container.record.image)?;
         result = result.and(self.store()?.release(&image, id));
+        if container.record.host_config.auto_remove {
+            // The others' are removed when they are asked for.
+            let volumes = self.remove_volumes(&container.record.anonymous_volumes());
+            result = result.and(volumes);
+        }
         // Our lock goes, so that the reaper can have it.
         self.leave_upper(id);
         if !base::files::exists(&self.upper_folder(id)) {
             return result;
         }
         result.and(self.reap_aside(id, &container.record.driver))
+    }
+
+    /// Removes those of these volumes that no container uses. Goes on past errors and gives the first.
+    pub(crate) fn remove_volumes(&self, names: &[String]) -> Result<()> {
+        let mut result = Ok(());
+        for name in names {
+            let removed = match self.volumes().find(name) {
+                Ok(volume) => self.remove_volume(&volume),
+                Err(error) => Err(error),
+            };
+            result = result.and(match removed {
+                Err(error) if [Kind::NotFound, Kind::Conflict].contains(&error.kind()) => Ok(()),
+                other => other,
+            });
+        }
+        result
+    }
+
+    /// Removes a volume. `Conflict` with the ids of the containers that use it.
+    pub(crate) fn remove_volume(&self, volume: &Volume) -> Result<()> {
+        let gone = || Error::not_found(format!("get {}: no such volume", volume.name));
+        let _lock = volume.own()?.ok_or_else(gone)?;
+        let users = self.users_of(&volume.name)?;
+        if !users.is_empty() {
+            return Err(Error::conflict(format!(
+                "remove {}: volume is in use - [{}]",
+                volume.name,
+                users.join(", ")
+            )));
+        }
+        self.volumes().remove(volume)
+    }
+
+    /// The ids of the containers that use a volume.
+    pub(crate) fn users_of(&self, volume: &str) -> Result<Vec<String>> {
+        let containers = self.containers().list()?;
+        let users = containers.iter().filter(|one| mounts::uses(&one.record, volume));
+        Ok(users.map(|one| one.id().to_string()).collect())
+    }
+
+    /// Puts away volumes that a killed command has left, and those of containers that ended with
+    /// the power.
+    pub(crate) fn sweep_volumes(&self) -> Result<()> {
+        let volumes = self.volumes();
+        volumes.sweep()?;
+        let list = volumes.list()?;
+        let temporary = list.iter().filter(|volume| volume.record.temporary);
+        let names: Vec<String> = temporary.map(|volume| volume.name.clone()).collect();
+        self.remove_volumes(&names)
     }
 
     /// Gives back the lock of a container's upper folder.

@@ -4,17 +4,19 @@ use crate::Engine;
 use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
 use crate::security::{self, Security};
-use crate::{given, runconfig};
+use crate::volume::mounts::{self, Ready};
+use crate::{given, namespaces, resources, runconfig};
 use base::{Error, OnError, Result};
 use base_http::api::exec::ExecConfig;
+use base_http::api::host_config::HostConfig;
 use imgstore::Image;
 use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
-use libcontainer::cgroup::{Join, Limits};
+use libcontainer::cgroup::Join;
 use libcontainer::seccomp::Seccomp;
-use libcontainer::{Bind, Network, Program, RootSource, Spec, Started, Stdio};
+use libcontainer::{Bind, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::Path;
 
 /// The files that every container gets in /etc, from its run folder.
 const FILES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
@@ -61,7 +63,9 @@ pub(crate) fn launch(
 ) -> Result<Started> {
     // Held until the upper folder goes.
     let root = engine.root_of(container, image)?;
-    let spec = spec(engine, container, root, foreground)?;
+    // Until the container runs, nobody takes an empty volume's place.
+    let mut ready = mounts::ready(&engine.containers(), &engine.volumes(), &container.record)?;
+    let spec = spec(engine, container, root, foreground, &mut ready)?;
     let started = libcontainer::start(&spec, &stdio)?;
     // Only a policy's start counts on; the others have nothing to read.
     let policy = crate::local::policy_of(container);
@@ -145,31 +149,27 @@ pub(crate) fn exec(
     )
 }
 
-fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: bool) -> Result<Spec> {
+fn spec(
+    engine: &Engine,
+    container: &Container,
+    root: StoreRoot,
+    foreground: bool,
+    ready: &mut Ready,
+) -> Result<Spec> {
     let record = &container.record;
     let (config, host) = (&record.config, &record.host_config);
     let security = security::of(host)?;
     let devices = given::devices(host)?;
-    let network = match host.network_mode.as_str() {
-        "host" => Network::Host,
-        _ => Network::None,
-    };
-    let mut binds = etc_files(container, network)?;
-    for text in host.binds.iter().flatten() {
-        let bind = runconfig::parse_bind(text)?;
-        if !bind.source.exists() {
-            base::files::create_dir_all(&bind.source)?;
-        }
-        binds.retain(|other| other.target != bind.target);
-        binds.push(bind);
-    }
+    let mut binds = etc_files(container)?;
+    binds.retain(|file| ready.binds.iter().all(|bind| bind.target != file.target));
+    binds.append(&mut ready.binds);
+    let mut file_systems = given::tmpfs(host)?;
+    file_systems.append(&mut ready.file_systems);
     let user_namespace = engine.user_namespace();
-    let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
-    let limits = Limits {
-        memory: positive(host.memory),
-        memory_and_swap: positive(host.memory_swap),
-        pids: host.pids_limit.and_then(positive),
-        join: if foreground && host.auto_remove { Join::Asked } else { Join::Statistics },
+    let join = if foreground && host.auto_remove { Join::Asked } else { Join::Statistics };
+    let limits = match user_namespace {
+        None => Some(resources::limits(host, join)?),
+        Some(_) => None,
     };
     Ok(Spec {
         id: record.id.clone(),
@@ -180,13 +180,15 @@ fn spec(engine: &Engine, container: &Container, root: StoreRoot, foreground: boo
         system_paths: security.system_paths,
         hostname: config.hostname.clone(),
         program: program(engine, record, security, config.tty)?,
-        network,
+        namespaces: namespaces::open(engine, host)?,
+        sysctls: namespaces::sysctls(record),
+        init: host.init == Some(true),
         binds,
-        tmpfs: given::tmpfs(host)?,
-        shm_size: given::shm_size(host)?,
+        file_systems,
+        shared_memory: namespaces::shared_memory(host)?,
         devices: devices.nodes,
         device_rules: devices.rules,
-        limits: user_namespace.is_none().then_some(limits),
+        limits,
         user_namespace,
         dies_with_parent: foreground,
         parent_waits: !foreground,
@@ -203,30 +205,37 @@ fn root_source(root: StoreRoot) -> RootSource {
 }
 
 /// Writes hostname, hosts and resolv.conf into the run folder, and says where they go.
-fn etc_files(container: &Container, network: Network) -> Result<Vec<Bind>> {
-    let name = &container.record.config.hostname;
-    let (hosts, resolv) = match network {
-        Network::Host => (host_file("/etc/hosts"), host_file("/etc/resolv.conf")),
-        Network::None => (LOCAL_HOSTS.as_bytes().to_vec(), Vec::new()),
+fn etc_files(container: &Container) -> Result<Vec<Bind>> {
+    let record = &container.record;
+    let (name, host) = (&record.config.hostname, &record.host_config);
+    let (mut hosts, resolv) = match host.network_mode.as_str() {
+        "none" => (LOCAL_HOSTS.to_string(), String::new()),
+        "host" => (host_file("/etc/hosts"), host_file("/etc/resolv.conf")),
+        // Another container's, as it is now.
+        mode => {
+            let other = mode.strip_prefix("container:").unwrap_or_default();
+            let folder = container.run.with_file_name(other);
+            let file = |name| host_file(&folder.join(name).to_string_lossy());
+            (file(FILES[1]), file(FILES[2]))
+        }
     };
+    hosts.push_str(&namespaces::extra_hosts(host)?);
+    let resolv = namespaces::resolv_conf(host, &resolv)?;
     write_file(&container.run, FILES[0], format!("{name}\n").as_bytes())?;
-    write_file(&container.run, FILES[1], &hosts)?;
-    write_file(&container.run, FILES[2], &resolv)?;
+    write_file(&container.run, FILES[1], hosts.as_bytes())?;
+    write_file(&container.run, FILES[2], resolv.as_bytes())?;
     Ok(FILES
         .iter()
-        .map(|file| Bind {
-            source: container.run.join(file),
-            target: format!("/etc/{file}"),
-            read_only: false,
-        })
+        .map(|file| Bind::new(container.run.join(file), format!("/etc/{file}"), false))
         .collect())
 }
 
 const LOCAL_HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /// A file of the host's network, if it has it.
-fn host_file(path: &str) -> Vec<u8> {
-    base::files::read_capped(&PathBuf::from(path), 1 << 20).unwrap_or_default()
+fn host_file(path: &str) -> String {
+    let bytes = base::files::read_capped(Path::new(path), 1 << 20).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Refuses at creation what a start could not do.
@@ -235,6 +244,7 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     let mut warnings = Vec::new();
     match host.network_mode.as_str() {
         "none" | "host" => (),
+        mode if mode.starts_with("container:") => (),
         "" | "default" => warnings.push(
             "No network named: the container gets none (--net none). Other networks are not there \
              yet; --net host shares the host's."
@@ -250,6 +260,9 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     given::tmpfs(host)?;
     given::shm_size(host)?;
     given::oom_score(host)?;
+    namespaces::extra_hosts(host)?;
+    namespaces::resolv_conf(host, "")?;
+    refuse_for_now(host)?;
     if ordinary_user && (host.privileged || !host.devices.is_empty()) {
         return Err(Error::unsupported("devices need root: an ordinary user has none to give"));
     }
@@ -261,15 +274,8 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
             )));
         }
     }
-    for bind in host.binds.iter().flatten() {
-        runconfig::parse_bind(bind)?;
-    }
     if monitor::Policy::of(&host.restart_policy)? != monitor::Policy::No && host.auto_remove {
         return Err(Error::bad_input("can't create 'AutoRemove' container with restart policy"));
-    }
-    let limits = [host.memory, host.memory_swap, host.pids_limit.unwrap_or(0)];
-    if host.memory > 0 && host.memory < 512 << 10 {
-        return Err(Error::bad_input("Minimum memory limit allowed is 512KB"));
     }
     if ordinary_user {
         warnings.push(
@@ -277,8 +283,25 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
                 .to_string(),
         );
     }
-    if ordinary_user && limits.iter().any(|limit| *limit > 0) {
+    if ordinary_user && resources::any(host) {
         return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));
     }
     Ok(warnings)
+}
+
+/// What is known and not there.
+fn refuse_for_now(host: &HostConfig) -> Result<()> {
+    if !host.cgroup_parent.is_empty() {
+        return Err(Error::unsupported("--cgroup-parent is not supported yet"));
+    }
+    if let Some(name) = host.storage_opt.keys().next() {
+        return Err(Error::unsupported(format!(
+            "--storage-opt {name}: sizes of containers are not limited yet"
+        )));
+    }
+    let runtime = host.runtime.as_str();
+    match runtime {
+        "" | "coracle" | "runc" | "io.containerd.runc.v2" => Ok(()),
+        _ => Err(Error::bad_input(format!("unknown or invalid runtime name: {runtime}"))),
+    }
 }

@@ -5,7 +5,7 @@ use base::sys::process::RESOURCES;
 use base::{Error, OnError, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::devices::{self, Device, Kind, Rule};
-use libcontainer::{ResourceLimit, Tmpfs};
+use libcontainer::{FileSystem, ResourceLimit};
 use rustix::mount::MountFlags;
 use std::path::Path;
 
@@ -134,9 +134,18 @@ pub(crate) fn limits(host: &HostConfig) -> Result<Vec<ResourceLimit>> {
 
 /// Reads `--tmpfs`. Without a word about it, nothing in it is executed, and no device or set-id bit
 /// counts.
-pub(crate) fn tmpfs(host: &HostConfig) -> Result<Vec<Tmpfs>> {
+pub(crate) fn tmpfs(host: &HostConfig) -> Result<Vec<FileSystem>> {
+    let mut given: Vec<(String, String)> =
+        host.tmpfs.iter().map(|(target, text)| (target.clone(), text.clone())).collect();
+    for mount in host.mounts.iter().filter(|mount| mount.kind == "tmpfs") {
+        let options = mount.tmpfs.clone().unwrap_or_default();
+        let mut words = vec![if mount.read_only { "ro" } else { "rw" }.to_string()];
+        words.extend((options.size > 0).then(|| format!("size={}", options.size)));
+        words.extend((options.mode > 0).then(|| format!("mode={:o}", options.mode)));
+        given.push((mount.target.clone(), words.join(",")));
+    }
     let mut list = Vec::new();
-    for (target, text) in host.tmpfs.iter() {
+    for (target, text) in &given {
         if !target.starts_with('/') {
             let why = format!("invalid mount path: '{target}' mount path must be absolute");
             return Err(Error::bad_input(why));
@@ -168,7 +177,9 @@ pub(crate) fn tmpfs(host: &HostConfig) -> Result<Vec<Tmpfs>> {
             };
             flags.set(flag, set);
         }
-        list.push(Tmpfs {
+        list.push(FileSystem {
+            kind: "tmpfs".to_string(),
+            source: "tmpfs".to_string(),
             target: target.clone(),
             flags: u64::from(flags.bits()),
             options: options.join(","),

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod builtin;
+mod changes;
 mod claim;
 mod container;
 mod engine;
@@ -17,9 +18,12 @@ mod in_place;
 mod jobs;
 mod local;
 mod monitor;
+mod namespaces;
+mod resources;
 mod runconfig;
 mod security;
 mod server;
+mod volume;
 
 pub use claim::check as check_run_folder;
 pub use engine::Engine;

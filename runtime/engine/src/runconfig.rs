@@ -3,8 +3,6 @@
 use base::{Error, Result};
 use base_http::api::container::ContainerConfig;
 use imgstore::ImageConfig;
-use libcontainer::Bind;
-use std::path::PathBuf;
 
 /// Merges the image's configuration into the request's, and gives the whole command. Docker's
 /// rules: a word of the request wins; an entry point of the request's also drops the image's
@@ -30,6 +28,13 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &ImageConfig) -> Result
     let mut labels = image.labels.clone();
     labels.extend(config.labels.take().unwrap_or_default());
     config.labels = Some(labels);
+    let mut volumes = image.volumes.clone();
+    volumes.extend(config.volumes.take().unwrap_or_default());
+    let any = volumes.keys().next().is_some();
+    config.volumes = any.then_some(volumes);
+    if config.stop_timeout.is_none() {
+        config.stop_timeout = image.stop_timeout.map(i64::from);
+    }
     for (mine, theirs) in [
         (&mut config.user, &image.user),
         (&mut config.working_dir, &image.working_dir),
@@ -72,34 +77,6 @@ pub(crate) fn environment(config: &ContainerConfig, terminal: bool) -> Vec<Strin
         }
     }
     environment
-}
-
-/// `SOURCE:TARGET[:OPTIONS]`, both absolute.
-pub(crate) fn parse_bind(text: &str) -> Result<Bind> {
-    let wrong =
-        |why: &str| Error::bad_input(format!("invalid volume specification: '{text}'{why}"));
-    let parts: Vec<&str> = text.split(':').collect();
-    let (source, target, options) = match parts[..] {
-        [source, target] => (source, target, ""),
-        [source, target, options] => (source, target, options),
-        _ => return Err(wrong(": named and anonymous volumes are not supported yet")),
-    };
-    if !source.starts_with('/') {
-        return Err(wrong(": named volumes are not supported yet, give an absolute path"));
-    }
-    if !target.starts_with('/') {
-        return Err(wrong(": mount path must be absolute"));
-    }
-    let mut read_only = false;
-    for option in options.split(',') {
-        match option {
-            "ro" => read_only = true,
-            // What is asked for is what happens anyway.
-            "" | "rw" | "rprivate" | "private" | "z" | "Z" | "rbind" => (),
-            _ => return Err(wrong(&format!(": unknown option {option}"))),
-        }
-    }
-    Ok(Bind { source: PathBuf::from(source), target: target.to_string(), read_only })
 }
 
 #[cfg(test)]
@@ -157,18 +134,5 @@ mod tests {
         merge(&mut config, &image).expect("merge");
         let want = list(&["PATH=/bin", "HOSTNAME=box", "TERM=xterm", "B=3", "C="]);
         assert_eq!(environment(&config, config.tty), want);
-    }
-
-    #[test]
-    fn binds_are_read_and_wrong_ones_refused() {
-        let bind = parse_bind("/a:/b:ro").expect("bind");
-        assert_eq!(
-            (bind.source.to_str(), bind.target.as_str(), bind.read_only),
-            (Some("/a"), "/b", true)
-        );
-        assert!(!parse_bind("/a:/b").expect("bind").read_only);
-        for wrong in ["/a", "a:/b", "/a:b", "/a:/b:what", "/a:/b:ro:x", ""] {
-            assert!(parse_bind(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -8,10 +8,17 @@
 
 mod filter;
 mod freezer;
+mod limits;
+mod statistics;
+mod update;
 mod version1;
 mod version2;
 
 pub use freezer::{freeze, is_frozen};
+use limits::Setting;
+pub use limits::{Amount, DeviceNumber, Join, Limits, Throttle};
+pub use statistics::{Statistics, statistics};
+pub use update::update;
 
 use crate::devices::Rule;
 use base::sys::clone::Child;
@@ -29,29 +36,6 @@ const MOUNT: &str = "/sys/fs/cgroup";
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 /// CGROUP2_SUPER_MAGIC of linux/magic.h.
 const CGROUP2: u64 = 0x6367_7270;
-
-/// What a container may use. `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of memory.
-    pub memory: Option<u64>,
-    /// Bytes of memory and swap together. Docker's default is twice the memory.
-    pub memory_and_swap: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
-    /// Version 1 hierarchies to join on a hybrid host besides those that a limit asks for.
-    pub join: Join,
-}
-
-/// Which version 1 hierarchies a container joins on a hybrid host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Join {
-    /// Those that its limits ask for: a command in the foreground that is removed at its end.
-    #[default]
-    Asked,
-    /// Also those that statistics and later updates need.
-    Statistics,
-}
 
 /// How cgroups are mounted here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +82,36 @@ impl Layout {
             _ => None,
         }
     }
+}
+
+/// Whether limits of this kind can be set here. `file`: its name in version 2; what only version 1
+/// has, by that name.
+pub fn supports(file: &str) -> bool {
+    let tree = match Layout::find() {
+        Layout::Version2 => {
+            // The files are not in the root, only the controllers' names are.
+            let controllers =
+                std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+            let controller = file.split('.').next().unwrap_or("");
+            let version1_alone = ["memory.swappiness", "memory.oom_control"].contains(&file);
+            return !version1_alone
+                && controllers.split_whitespace().any(|name| name == controller);
+        }
+        Layout::None => return false,
+        Layout::Hybrid | Layout::Version1 => Path::new(MOUNT),
+    };
+    let names: &[&str] = match file {
+        "memory.low" => &["memory/memory.soft_limit_in_bytes"],
+        "memory.swappiness" => &["memory/memory.swappiness"],
+        "memory.oom_control" => &["memory/memory.oom_control"],
+        "cpu.weight" => &["cpu/cpu.shares"],
+        "cpu.max" => &["cpu/cpu.cfs_quota_us"],
+        "cpuset.cpus" => &["cpuset/cpuset.cpus"],
+        // bfq's own file is missing in the root of some kernels, which have it below.
+        "io.weight" => &["blkio/blkio.weight", "blkio/blkio.bfq.weight"],
+        _ => &["blkio/blkio.throttle.read_bps_device"],
+    };
+    names.iter().any(|name| tree.join(name).exists())
 }
 
 /// A container's cgroups.
@@ -274,6 +288,14 @@ pub fn kill(id: &str) -> Result<()> {
     Ok(())
 }
 
+/// The processes of a container, by its cgroup.
+pub fn processes_of(id: &str) -> Vec<Pid> {
+    let mut pids: Vec<Pid> = folders(id).iter().flat_map(|folder| processes(folder)).collect();
+    pids.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+    pids.dedup();
+    pids
+}
+
 fn processes(folder: &Path) -> Vec<Pid> {
     let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
     text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()
@@ -345,5 +367,32 @@ fn write(path: &Path, value: &str) -> Result<()> {
             let _ = write!(action, "{value} to");
             Err(errno).on_path(&action, path)
         }
+    }
+}
+
+/// Writes one limit.
+fn apply(folder: &Path, setting: &Setting) -> Result<()> {
+    let path = folder.join(setting.file);
+    match write(&path, &setting.value) {
+        Err(error) if error.kind() == Kind::NotFound && setting.may_lack => Ok(()),
+        Err(error) if error.kind() == Kind::NotFound => Err(Error::unsupported(format!(
+            "no {} in the {} cgroup (kernel option {})",
+            setting.file,
+            setting.controller,
+            kernel_option(setting.controller)
+        ))),
+        result => result,
+    }
+}
+
+/// What a kernel without a controller lacks.
+fn kernel_option(controller: &str) -> &'static str {
+    match controller {
+        "memory" => "CONFIG_MEMCG, cgroup_enable=memory",
+        "pids" => "CONFIG_CGROUP_PIDS",
+        "cpu" => "CONFIG_CGROUP_SCHED, CONFIG_CFS_BANDWIDTH",
+        "cpuset" => "CONFIG_CPUSETS",
+        "io" | "blkio" => "CONFIG_BLK_CGROUP",
+        _ => "CONFIG_CGROUPS",
     }
 }

@@ -53,6 +53,7 @@ pub fn exec(exec: &Exec<'_>, stdio: &Stdio) -> Result<Started> {
     let mut child = Child::start(&Clone {
         namespaces: 0,
         cgroup: cgroup.as_ref().and_then(Cgroup::born_into),
+        pid_namespace: None,
         parent_waits: false,
     })
     .on("clone", "process")?;

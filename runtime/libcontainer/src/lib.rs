@@ -12,9 +12,11 @@
 
 pub mod capabilities;
 pub mod cgroup;
+mod copy_up;
 pub mod devices;
 mod exec;
 mod mounts;
+mod places;
 mod plan;
 mod prepare;
 mod root;
@@ -26,6 +28,7 @@ pub mod users;
 
 pub use exec::{Exec, exec};
 pub use spec::{
-    Bind, Network, Program, ResourceLimit, RootSource, Spec, Stdio, Tmpfs, UserNamespace,
+    Bind, FileSystem, Namespace, Namespaces, Program, Propagation, ResourceLimit, RootSource,
+    SharedMemory, Spec, Stdio, UserNamespace,
 };
 pub use start::{Started, start};

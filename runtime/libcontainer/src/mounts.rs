@@ -1,6 +1,7 @@
 //! The mounts that every container gets, and the paths that are hidden or not writable: Docker's.
 
 use crate::devices::{FOLDERS, LINKS, NODES, TMPFS};
+use crate::spec::SharedMemory;
 use base::sys::plan::{Operation, Plan, Tolerate, target};
 use rustix::mount::MountFlags;
 
@@ -63,7 +64,7 @@ pub(crate) fn sys(
 }
 
 /// What lies below /dev. `terminal_group`: the group that terminals belong to, where it exists.
-pub(crate) fn below_dev(plan: &mut Plan, terminal_group: bool, shm_size: u64) {
+pub(crate) fn below_dev(plan: &mut Plan, terminal_group: bool, shared_memory: SharedMemory) {
     let options = if terminal_group {
         "newinstance,ptmxmode=0666,mode=0620,gid=5"
     } else {
@@ -71,9 +72,18 @@ pub(crate) fn below_dev(plan: &mut Plan, terminal_group: bool, shm_size: u64) {
     };
     plan.mount(Tolerate::Nothing, "devpts", "dev/pts", "devpts", bits(NOSUID | NOEXEC), options);
     let flags = bits(NOSUID | NODEV | NOEXEC);
-    let shm = format!("mode=1777,size={shm_size}");
-    plan.mount(Tolerate::Nothing, "shm", "dev/shm", "tmpfs", flags, &shm);
-    // A kernel without CONFIG_POSIX_MQUEUE has none.
+    let bind = bits(MountFlags::BIND);
+    match shared_memory {
+        SharedMemory::Own(size) => {
+            let shm = format!("mode=1777,size={size}");
+            plan.mount(Tolerate::Nothing, "shm", "dev/shm", "tmpfs", flags, &shm);
+        }
+        SharedMemory::Host => {
+            plan.mount(Tolerate::Missing, "/dev/shm", "dev/shm", "", bind, "");
+        }
+        SharedMemory::Missing => (),
+    }
+    // A kernel without CONFIG_POSIX_MQUEUE has none. The file system shows the namespace's queues.
     plan.mount(Tolerate::Anything, "mqueue", "dev/mqueue", "mqueue", flags, "");
 }
 

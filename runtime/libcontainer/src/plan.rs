@@ -3,9 +3,10 @@
 use crate::capabilities::bit;
 use crate::cgroup;
 use crate::mounts::{self, bits};
-use crate::prepare::{clean, ensure_file, ensure_folder, read};
+use crate::places;
+use crate::prepare::{clean, ensure_folder, read};
 use crate::seccomp;
-use crate::spec::{Network, Program, Spec, Stdio};
+use crate::spec::{Namespace, Program, Spec, Stdio};
 use crate::users::{self, User};
 use base::sys::clone::namespace;
 use base::sys::plan::{Operation, Plan, Tolerate, target};
@@ -20,8 +21,9 @@ pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What does not depend on the root: done beside the parent's mounts.
-pub(crate) fn early(spec: &Spec) -> Plan {
+pub(crate) fn early(spec: &Spec) -> (Plan, Vec<BorrowedFd<'_>>) {
     let mut plan = Plan::new();
+    let mut files = Vec::new();
     let user_namespace = spec.user_namespace.is_some();
     if user_namespace {
         // The parent has written the id maps: from now on this child is root inside.
@@ -31,12 +33,23 @@ pub(crate) fn early(spec: &Spec) -> Plan {
     plan.step(Operation::Dumpable, Tolerate::Nothing).number(0);
     let private = rustix::mount::MountPropagationFlags::PRIVATE.bits();
     plan.step(Operation::Propagation, Tolerate::Nothing).number(u64::from(private));
-    if spec.network == Network::None {
+    let chosen = &spec.namespaces;
+    for (one, flag) in [
+        (&chosen.ipc, namespace::IPC),
+        (&chosen.uts, namespace::UTS),
+        (&chosen.network, namespace::NET),
+    ] {
+        if let Namespace::Of(file) = one {
+            plan.step(Operation::Join, Tolerate::Nothing).number(files.len() as u64).number(flag);
+            files.push(file.as_fd());
+        }
+    }
+    if matches!(chosen.network, Namespace::Own) {
         plan.step(Operation::Unshare, Tolerate::Nothing).number(namespace::NET);
         // A kernel without IPv4 has no lo to bring up.
         plan.step(Operation::LoopbackUp, Tolerate::Anything);
     }
-    plan
+    (plan, files)
 }
 
 /// The container's root as the parent sees it.
@@ -54,6 +67,8 @@ pub(crate) struct Root<'a> {
     pub(crate) tasks_slot: u64,
     /// A version 2 cgroup to show.
     pub(crate) cgroup2: bool,
+    /// The slots of the binds that come as detached trees.
+    pub(crate) trees: &'a [Option<u64>],
 }
 
 /// Everything from the entry into the root to the program.
@@ -73,20 +88,24 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
     }
     cgroup::attach_itself(&mut plan, root.tasks, root.tasks_slot);
     // From within its cgroups: they are the root of what it sees.
-    plan.step(Operation::Unshare, Tolerate::Anything).number(namespace::CGROUP);
+    if !spec.namespaces.host_cgroups {
+        plan.step(Operation::Unshare, Tolerate::Anything).number(namespace::CGROUP);
+    }
     mounts::proc(&mut plan);
     let terminal = matches!(stdio, Stdio::Terminal(..));
     match root.dev_slot {
         Some(slot) => {
-            plan.step(Operation::AttachIn, Tolerate::Nothing).number(slot).text(b"dev");
+            plan.step(Operation::AttachIn, Tolerate::Nothing)
+                .number(slot)
+                .text(b"dev")
+                .number(target::NO_LINKS);
         }
         None => mounts::dev_from_host(&mut plan, terminal),
     }
-    mounts::below_dev(&mut plan, spec.user_namespace.is_none(), spec.shm_size);
-    let foreign_sysfs = spec.user_namespace.is_some() && spec.network == Network::Host;
+    mounts::below_dev(&mut plan, spec.user_namespace.is_none(), spec.shared_memory);
+    let foreign_sysfs = spec.user_namespace.is_some() && spec.namespaces.network.is_host();
     mounts::sys(&mut plan, foreign_sysfs, root.cgroup2, spec.privileged);
-    tmpfs(&mut plan, spec, root)?;
-    binds(&mut plan, spec, root)?;
+    places::mounts(&mut plan, spec, folder, root.trees)?;
     if let Stdio::Terminal(columns, rows) = stdio {
         plan.step(Operation::OpenTerminal, Tolerate::Nothing);
         if *columns > 0 && *rows > 0 {
@@ -96,6 +115,12 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         }
         plan.step(Operation::BindTerminal, Tolerate::Nothing).text(b"dev/console");
     }
+    for (path, value) in &spec.sysctls {
+        // In the procfs that was mounted above, before parts of it become read-only.
+        plan.step(Operation::WriteFile, Tolerate::Nothing)
+            .text(["proc/sys/", path].concat().as_bytes())
+            .text(value.as_bytes());
+    }
     if !spec.privileged && !spec.system_paths {
         mounts::protect(&mut plan);
     }
@@ -104,12 +129,17 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         let flags = mounts::REMOUNT | bits(MountFlags::BIND | MountFlags::RDONLY);
         plan.step(Operation::RemountRoot, Tolerate::Nothing).number(flags);
     }
-    plan.step(Operation::Hostname, Tolerate::Nothing).text(spec.hostname.as_bytes());
+    if matches!(spec.namespaces.uts, Namespace::Own) {
+        plan.step(Operation::Hostname, Tolerate::Nothing).text(spec.hostname.as_bytes());
+    }
     let work = clean(&spec.program.folder);
     if !work.is_empty() {
         ensure_folder(folder, &work)?;
     }
     let streams = if terminal { Streams::Terminal } else { Streams::Slots(root.stdio_slots) };
+    if spec.init {
+        plan.step(Operation::Init, Tolerate::Nothing);
+    }
     become_program(&mut plan, &spec.program, &user, &streams, spec.dies_with_parent)?;
     Ok(plan)
 }
@@ -190,57 +220,6 @@ pub(crate) fn become_program(
     let signal = if dies_with_parent { rustix::process::Signal::KILL.as_raw() } else { 0 };
     plan.step(Operation::ParentDeathSignal, Tolerate::Nothing).number(signal as u64);
     execute(plan, program, user)
-}
-
-fn tmpfs(plan: &mut Plan, spec: &Spec, root: &Root<'_>) -> Result<()> {
-    for tmpfs in &spec.tmpfs {
-        let place = clean(&tmpfs.target);
-        if ["", "proc", "sys", "dev"].contains(&place.as_str()) {
-            let what = format!("invalid mount: destination can't be '/{place}'");
-            return Err(Error::bad_input(what));
-        }
-        ensure_folder(root.folder.as_fd(), &place)?;
-        let (flags, options) = (tmpfs.flags, tmpfs.options.as_str());
-        plan.mount_in(b"tmpfs", place.as_bytes(), "tmpfs", flags, options, target::FOLDER);
-    }
-    Ok(())
-}
-
-/// Host files and folders. The places for them are made inside the root; those that lie in another
-/// bind must be there already.
-fn binds(plan: &mut Plan, spec: &Spec, root: &Root<'_>) -> Result<()> {
-    for (number, bind) in spec.binds.iter().enumerate() {
-        let place = clean(&bind.target);
-        let forbidden = ["", "proc", "sys", "dev"];
-        if forbidden.contains(&place.as_str()) {
-            return Err(Error::bad_input(format!(
-                "invalid mount: destination can't be '/{place}': {}",
-                bind.source.display()
-            )));
-        }
-        let metadata = std::fs::metadata(&bind.source)
-            .map_err(|error| Error::os("bind", &bind.source.display(), error))?;
-        let in_another = spec.binds[..number].iter().any(|earlier| {
-            let earlier = clean(&earlier.target);
-            place.strip_prefix(earlier.as_str()).is_some_and(|rest| rest.starts_with('/'))
-        });
-        let mut options = 0;
-        if metadata.is_dir() {
-            options |= target::FOLDER;
-            if !in_another {
-                ensure_folder(root.folder.as_fd(), &place)?;
-            }
-        } else if !in_another {
-            ensure_file(root.folder.as_fd(), &place)?;
-        }
-        if bind.read_only {
-            options |= target::READ_ONLY;
-        }
-        let flags = bits(MountFlags::BIND | MountFlags::REC);
-        let source = bind.source.as_os_str().as_bytes();
-        plan.mount_in(source, place.as_bytes(), "", flags, "", options);
-    }
-    Ok(())
 }
 
 /// Gives the capabilities that the program has at its beginning.

@@ -27,13 +27,49 @@ pub enum RootSource {
     Folder(PathBuf),
 }
 
-/// Which network the container sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// A namespace of its own with nothing but `lo`.
-    None,
+/// Which namespace of a kind the container is in.
+#[derive(Debug, Default)]
+pub enum Namespace {
+    /// One of its own; a network then has nothing but `lo`.
+    #[default]
+    Own,
     /// The host's.
     Host,
+    /// Another container's.
+    Of(OwnedFd),
+}
+
+impl Namespace {
+    /// The host's.
+    pub fn is_host(&self) -> bool {
+        matches!(self, Namespace::Host)
+    }
+}
+
+/// The namespaces that can be chosen. Mounts are always the container's own.
+#[derive(Debug, Default)]
+pub struct Namespaces {
+    /// Interfaces, addresses, sockets.
+    pub network: Namespace,
+    /// Processes.
+    pub pid: Namespace,
+    /// Queues, semaphores, shared memory.
+    pub ipc: Namespace,
+    /// The host name.
+    pub uts: Namespace,
+    /// The host's view of cgroups instead of the container's own.
+    pub host_cgroups: bool,
+}
+
+/// /dev/shm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedMemory {
+    /// One of its own, of so many bytes.
+    Own(u64),
+    /// The host's.
+    Host,
+    /// None.
+    Missing,
 }
 
 /// A file or folder of the host, visible inside.
@@ -43,8 +79,32 @@ pub struct Bind {
     pub source: PathBuf,
     /// Path inside, resolved beneath the root.
     pub target: String,
-    /// Not writable from inside.
+    /// Not writable from inside; file systems that lie in it neither, where the kernel can (5.12).
     pub read_only: bool,
+    /// Whether mounts that are made later are seen on the other side.
+    pub propagation: Propagation,
+    /// The folder is empty: it gets what the image has at the target. It is filled aside, under this
+    /// name in the same file system, and takes the source's place when it is whole.
+    pub copy_up: Option<PathBuf>,
+}
+
+impl Bind {
+    /// A private bind.
+    pub fn new(source: PathBuf, target: String, read_only: bool) -> Bind {
+        Bind { source, target, read_only, propagation: Propagation::Private, copy_up: None }
+    }
+}
+
+/// How later mounts travel: mount_namespaces(7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// Not at all.
+    #[default]
+    Private,
+    /// From the host into the container.
+    Slave,
+    /// Both ways.
+    Shared,
 }
 
 /// The ids of a user namespace with one id: the caller is root inside.
@@ -101,14 +161,18 @@ pub struct ResourceLimit {
     pub hard: u64,
 }
 
-/// A file system in memory inside.
+/// A file system of the container's own: tmpfs, or one on a device or a server.
 #[derive(Clone, Debug)]
-pub struct Tmpfs {
+pub struct FileSystem {
+    /// tmpfs, ext4, nfs, …
+    pub kind: String,
+    /// The device, or what the file system wants in its place.
+    pub source: String,
     /// Path inside, resolved beneath the root.
     pub target: String,
     /// MS_* of mount(2).
     pub flags: u64,
-    /// Options of tmpfs(5).
+    /// Options of the file system.
     pub options: String,
 }
 
@@ -130,14 +194,18 @@ pub struct Spec {
     pub hostname: String,
     /// Its first process. Its working directory is made when it is missing.
     pub program: Program,
-    /// Which network.
-    pub network: Network,
-    /// Files and folders of the host, in this order.
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// Kernel parameters of its namespaces: path below /proc/sys, and value.
+    pub sysctls: Vec<(String, String)>,
+    /// Its first process is not the program but its parent, which waits for orphans.
+    pub init: bool,
+    /// Files and folders of the host.
     pub binds: Vec<Bind>,
-    /// File systems in memory, mounted before the binds.
-    pub tmpfs: Vec<Tmpfs>,
-    /// Bytes of /dev/shm.
-    pub shm_size: u64,
+    /// File systems of its own. Both are mounted by the depth of their targets.
+    pub file_systems: Vec<FileSystem>,
+    /// /dev/shm.
+    pub shared_memory: SharedMemory,
     /// Devices of the host in /dev.
     pub devices: Vec<Device>,
     /// What devices may be used; `None` for the default rules.

@@ -15,9 +15,10 @@
 
 use crate::cgroup::{self, Cgroup};
 use crate::plan::{self, Root};
-use crate::spec::{RootSource, Spec, Stdio, UserNamespace};
-use crate::{devices, root};
+use crate::spec::{Namespace, RootSource, Spec, Stdio, UserNamespace};
+use crate::{copy_up, devices, places, root};
 use base::sys::clone::{Answer, Child, Clone, namespace};
+use base::sys::pass::MOST_DESCRIPTORS;
 use base::sys::plan::{Operation, Plan};
 use base::sys::process::Process;
 use base::{Error, OnError, Result};
@@ -54,13 +55,27 @@ pub fn start(spec: &Spec, stdio: &Stdio) -> Result<Started> {
 }
 
 fn clone_and_act(spec: &Spec, stdio: &Stdio, cgroup: Option<&Cgroup>) -> Result<Started> {
-    let mut namespaces = namespace::MOUNT | namespace::PID | namespace::IPC | namespace::UTS;
+    let chosen = &spec.namespaces;
+    let mut namespaces = namespace::MOUNT;
+    for (one, flag) in [
+        (&chosen.pid, namespace::PID),
+        (&chosen.ipc, namespace::IPC),
+        (&chosen.uts, namespace::UTS),
+    ] {
+        if matches!(one, Namespace::Own) {
+            namespaces |= flag;
+        }
+    }
     if spec.user_namespace.is_some() {
         namespaces |= namespace::USER;
     }
     let child = Child::start(&Clone {
         namespaces,
         cgroup: cgroup.and_then(Cgroup::born_into),
+        pid_namespace: match &chosen.pid {
+            Namespace::Of(file) => Some(file.as_fd()),
+            _ => None,
+        },
         parent_waits: spec.parent_waits,
     })
     .map_err(|errno| cannot_clone(errno, spec.user_namespace.is_some()))?;
@@ -101,13 +116,13 @@ fn act(
     if let Some(ids) = &spec.user_namespace {
         write_id_maps(child.pid, ids)?;
     }
-    let mut early = plan::early(spec);
+    let (mut early, joined) = plan::early(spec);
     // In a user namespace the root must be mounted from inside.
     let detached = match spec.user_namespace {
         Some(_) => None,
         // The part that does not need the root is on its way before the root is made.
         None => {
-            send(child, &early, &[])?;
+            send(child, &early, &joined)?;
             root::detached(&spec.root)?
         }
     };
@@ -120,7 +135,9 @@ fn act(
                 early = Plan::new();
             }
             root::mounted_by_child(&mut early, &spec.root, &spec.mount_point)?;
-            send(child, &early, &[])?;
+            let files: &[BorrowedFd<'_>] =
+                if spec.user_namespace.is_some() { &joined } else { &[] };
+            send(child, &early, files)?;
             answered(child, &early, spec, &mut received)?;
             received.pop().ok_or_else(|| Error::other("start container: no root was mounted"))?
         }
@@ -136,10 +153,12 @@ fn act(
         cgroup.attach(child)?;
         tasks = cgroup.tasks()?;
     }
+    // Slots count over both parts.
+    let first_slot = joined.len() as u64;
     let mut descriptors: Vec<BorrowedFd<'_>> = Vec::new();
     let mut slot = |descriptor| {
         descriptors.push(descriptor);
-        descriptors.len() as u64 - 1
+        first_slot + descriptors.len() as u64 - 1
     };
     let root_slot = detached.as_ref().map(|mount| slot(mount.as_fd()));
     let dev_slot = dev.as_ref().map(|mount| slot(mount.as_fd()));
@@ -147,7 +166,10 @@ fn act(
         Stdio::Descriptors(streams) => streams.each_ref().map(|stream| slot(stream.as_fd())),
         Stdio::Terminal(..) => [0; 3],
     };
-    let tasks_slot = descriptors.len() as u64;
+    let trees = places::trees(spec)?;
+    let tree_slots: Vec<Option<u64>> =
+        trees.iter().map(|tree| tree.as_ref().map(|tree| slot(tree.as_fd()))).collect();
+    let tasks_slot = first_slot + descriptors.len() as u64;
     descriptors.extend(tasks.iter().map(|(file, _)| file.as_fd()));
     let root = Root {
         folder: &folder,
@@ -157,7 +179,15 @@ fn act(
         tasks: &tasks,
         tasks_slot,
         cgroup2: cgroup.is_none_or(|cgroup| cgroup.born_into().is_some()),
+        trees: &tree_slots,
     };
+    copy_up::fill(spec, folder.as_fd())?;
+    if descriptors.len() > MOST_DESCRIPTORS {
+        return Err(Error::bad_input(format!(
+            "too many mounts that need a tree of their own: {}",
+            trees.iter().flatten().count()
+        )));
+    }
     let late = plan::late(spec, stdio, &root)?;
     if detached.is_some() {
         answered(child, &early, spec, &mut received)?;

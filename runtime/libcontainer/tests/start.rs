@@ -6,9 +6,9 @@
 
 use base::sys::Errno;
 use libcontainer::capabilities::Capabilities;
-use libcontainer::cgroup::{self, Limits};
+use libcontainer::cgroup::{self, Amount, Limits};
 use libcontainer::seccomp::Seccomp;
-use libcontainer::{Network, Program, RootSource, Spec, Started, Stdio, start};
+use libcontainer::{Namespaces, Program, RootSource, SharedMemory, Spec, Started, Stdio, start};
 use rustix::process::{WaitOptions, waitpid};
 use std::io::Read;
 use std::path::PathBuf;
@@ -65,10 +65,12 @@ impl Place {
                 seccomp: Seccomp::Builtin,
                 one_id: false,
             },
-            network: Network::None,
+            namespaces: Namespaces::default(),
+            sysctls: Vec::new(),
+            init: false,
             binds: Vec::new(),
-            tmpfs: Vec::new(),
-            shm_size: 64 << 20,
+            file_systems: Vec::new(),
+            shared_memory: SharedMemory::Own(64 << 20),
             devices: Vec::new(),
             device_rules: None,
             limits: Some(Limits::default()),
@@ -158,7 +160,8 @@ fn a_user_of_the_image_has_his_groups_and_no_capabilities() {
 fn what_takes_more_memory_than_allowed_is_killed() {
     let place = Place::new();
     let mut spec = place.spec("exec busybox dd if=/dev/zero of=/dev/null bs=100M count=1");
-    spec.limits = Some(Limits { memory: Some(16 << 20), pids: Some(20), ..Limits::default() });
+    spec.limits =
+        Some(Limits { memory: Some(16 << 20), pids: Some(Amount::Of(20)), ..Limits::default() });
     let (text, code) = run(&spec).expect("run");
     assert_eq!(code, 137, "{text}");
     assert!(cgroup::was_out_of_memory(&place.id));

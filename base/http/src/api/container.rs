@@ -7,6 +7,25 @@ use base::json_object;
 use base::map::Map;
 
 json_object! {
+    /// How a container's health is probed. Times in nanoseconds; 0 for the default.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct HealthConfig {
+        /// CMD or CMD-SHELL and the command; NONE for no probes; null or empty for the image's.
+        "Test" ? => pub test: Option<Vec<String>>,
+        /// From the end of one probe to the next.
+        "Interval" ? => pub interval: i64,
+        /// So long a probe may take.
+        "Timeout" ? => pub timeout: i64,
+        /// So long after the start a failure does not count.
+        "StartPeriod" ? => pub start_period: i64,
+        /// From one probe to the next in that time.
+        "StartInterval" ? => pub start_interval: i64,
+        /// So many failures in a row make it unhealthy.
+        "Retries" ? => pub retries: i64,
+    }
+}
+
+json_object! {
     /// What runs in a container, and how; also the configuration of an image.
     #[derive(Clone, Debug, Default, PartialEq)]
     pub struct ContainerConfig {
@@ -293,5 +312,13 @@ json_object! {
         "Titles" => pub titles: Vec<String>,
         /// A row for each process.
         "Processes" => pub processes: Vec<Vec<String>>,
+    }
+}
+json_object! {
+    /// The answer of `POST /containers/ID/update`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct UpdateResponse {
+        /// What the user should know.
+        "Warnings" => pub warnings: Vec<String>,
     }
 }

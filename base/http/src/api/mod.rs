@@ -14,7 +14,9 @@ pub mod exec;
 pub mod host_config;
 pub mod image;
 pub mod progress;
+pub mod stats;
 pub mod system;
+pub mod volume;
 
 pub use container::{
     ContainerConfig, ContainerInspect, ContainerSummary, CreateRequest, CreateResponse,

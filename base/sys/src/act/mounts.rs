@@ -101,11 +101,34 @@ impl Walker {
         self.go_to(self.root)
     }
 
-    pub(super) fn attach_in(&mut self, detached: RawFd, path: &CStr) -> Result<(), Errno> {
-        let object = beneath_raw(self.root, path, Links::Refuse)?;
+    pub(super) fn attach_in(
+        &mut self,
+        detached: RawFd,
+        path: &CStr,
+        options: u64,
+    ) -> Result<(), Errno> {
+        let links = if options & target::NO_LINKS != 0 { Links::Refuse } else { Links::Follow };
+        let object = beneath_raw(self.root, path, links)?;
         let result = attach(detached, object, c"");
         close(object);
         result
+    }
+
+    /// A folder or an empty file with docker's modes. The name has no slash.
+    pub(super) fn make_in(&mut self, path: &CStr, name: &CStr, folder: bool) -> Result<(), Errno> {
+        let above = beneath_raw(self.root, path, Links::Follow)?;
+        // SAFETY: the name is a C string.
+        let made = check_int(unsafe {
+            match folder {
+                true => libc::mkdirat(above, name.as_ptr(), 0o755),
+                false => libc::mknodat(above, name.as_ptr(), libc::S_IFREG | 0o644, 0),
+            }
+        });
+        close(above);
+        match made {
+            Err(Errno::EXIST) => Ok(()),
+            result => result.map(drop),
+        }
     }
 
     /// pivot_root(2) with "." twice: the old root lies over the new one and is then let go. On the

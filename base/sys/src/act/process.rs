@@ -195,6 +195,7 @@ fn load(filter: &Filter) -> Result<(), Errno> {
 pub(super) fn execute(
     cursor: &mut Cursor<'static>,
     filter: Option<Filter>,
+    init: bool,
     failed_filter: &mut Option<usize>,
 ) -> Result<(), Errno> {
     let invalid = Errno::INVAL;
@@ -211,6 +212,9 @@ pub(super) fn execute(
     close_from(CHANNEL + 1);
     if let Some(filter) = filter {
         load(&filter).inspect_err(|_| *failed_filter = Some(filter.offset))?;
+    }
+    if init {
+        super::init::stay()?;
     }
     let mut reason = Errno::NOENT;
     for _ in 0..paths {

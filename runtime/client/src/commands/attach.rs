@@ -1,9 +1,10 @@
 //! `attach`: standard streams of a running container.
 
 use super::Failure;
-use crate::foreground::{Attached, End, Foreground, Waiting};
+use crate::foreground::{Attached, End, Foreground, Streams, Waiting};
 use crate::session::Session;
 use crate::terminal::Raw;
+use crate::typed::{DETACH_KEYS, Keys};
 use base::Error;
 use base::flags::{Command, Flag, Matches, Operands};
 use base_http::api::ContainerInspect;
@@ -15,6 +16,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Attach local standard input, output, and error streams to a running container",
     aliases: &["container attach"],
     flags: &[
+        DETACH_KEYS,
         Flag::switch("no-stdin", "Do not attach STDIN"),
         Flag::switch("sig-proxy", "Proxy all received signals to the process").default("true"),
     ],
@@ -40,13 +42,14 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failur
     let stdin = found.config.open_stdin && !matches.on("no-stdin");
     super::run::check_terminal(tty, stdin)?;
     let waiting = Waiting::begin(session, &found.id, None)?;
-    let attached = Attached::begin(session, &found.id, tty, stdin)?;
+    let attached = Attached::begin(session, &found.id, tty, Streams::output_and(stdin))?;
     session.signals.take_over();
     let foreground = Foreground {
         session,
         kind: "/containers/",
         id: &found.id,
         tty,
+        keys: if tty { Keys::asked(matches) } else { Keys::none() },
         proxy: !tty && matches.switch("sig-proxy", true),
         ours: false,
     };

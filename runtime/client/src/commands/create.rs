@@ -75,9 +75,17 @@ pub(super) fn make(
     if policy == "always" {
         pull::pull(session, image, quiet)?;
     }
+    let name = matches.text("name").filter(|name| !name.is_empty());
+    if let Some(name) = name.filter(|_| matches.on("replace")) {
+        let target = session.target("/containers/", name, "")?.with("force", "1").with("v", "1");
+        match session.done(Method::Delete, &target) {
+            Err(error) if error.kind() != Kind::NotFound => return Err(error),
+            _ => (),
+        }
+    }
     let body = request.to_json();
     let target = session.target("/containers/create", "", "")?;
-    let target = target.with_some("name", matches.text("name").filter(|name| !name.is_empty()));
+    let target = target.with_some("name", name);
     let ask = || session.json::<CreateResponse>(Method::Post, &target, Payload::Json(&body));
     let created = match ask() {
         Err(error) if policy == "missing" && is_no_image(&error) => {

@@ -5,6 +5,7 @@ use super::run::check_terminal;
 use crate::foreground::{Attached, End, Foreground};
 use crate::session::Session;
 use crate::terminal::{self, Raw};
+use crate::typed::{DETACH_KEYS, Keys};
 use crate::{create_request, env_file};
 use base::flags::{Command, Flag, Matches, Operands};
 use base::{Error, json};
@@ -18,6 +19,7 @@ pub(super) static COMMAND: Command = Command {
     aliases: &["container exec"],
     flags: &[
         Flag::switch("detach", "Detached mode: run command in the background").short(b'd'),
+        DETACH_KEYS,
         Flag::text("env", "list", "Set environment variables").short(b'e').checked(env_file::check),
         Flag::text("env-file", "list", "Read in a file of environment variables"),
         Flag::switch("interactive", "Keep STDIN open even if not attached").short(b'i'),
@@ -73,8 +75,15 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failur
         Err(error) => return Err(failure(session, &created.id, error)),
     };
     session.signals.take_over();
-    let foreground =
-        Foreground { session, kind: "/exec/", id: &created.id, tty, proxy: false, ours: false };
+    let foreground = Foreground {
+        session,
+        kind: "/exec/",
+        id: &created.id,
+        tty,
+        proxy: false,
+        keys: if tty { Keys::asked(matches) } else { Keys::none() },
+        ours: false,
+    };
     let raw = if tty && stdin { Raw::enter() } else { None };
     let end = foreground.run(None, Some(attached), stdin);
     drop(raw);

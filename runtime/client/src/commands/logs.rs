@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::session::Session;
-use crate::wire;
+use crate::{moment, wire};
 use base::flags::{Command, Flag, Matches, Operands};
 use base::{Error, Result};
 use base_http::api::ContainerInspect;
@@ -17,14 +17,35 @@ pub(super) static COMMAND: Command = Command {
     aliases: &["container logs"],
     flags: &[
         Flag::switch("follow", "Follow log output").short(b'f'),
+        Flag::text(
+            "since",
+            "string",
+            "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" \
+             for 42 minutes)",
+        ),
         Flag::text("tail", "string", "Number of lines to show from the end of the logs")
             .short(b'n')
             .default("all"),
         Flag::switch("timestamps", "Show timestamps").short(b't'),
+        Flag::text(
+            "until",
+            "string",
+            "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" \
+             for 42 minutes)",
+        ),
     ],
     operands: Operands::Exactly(1),
     stops: false,
 };
+
+/// A moment as the API wants it.
+fn since(matches: &Matches, name: &str) -> Result<Option<String>> {
+    let Some(text) = matches.text(name) else { return Ok(None) };
+    let (seconds, nanos) = moment::parse(text, base::text::time::now()).map_err(|error| {
+        Error::bad_input(["invalid value for \"", name, "\": ", error.message()].concat())
+    })?;
+    Ok(Some(format!("{seconds}.{nanos:09}")))
+}
 
 pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Result<u8, Failure> {
     let name = matches.operands.first().map_or("", String::as_str);
@@ -35,6 +56,8 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
     let target = target.with("stderr", "1").with("stdout", "1");
     let target = target.with("tail", matches.text("tail").unwrap_or("all"));
     let target = target.with_flag("timestamps", matches.on("timestamps"));
+    let target = target.with_some("since", since(matches, "since")?.as_deref());
+    let target = target.with_some("until", since(matches, "until")?.as_deref());
     let (_, mut connection, head) = session.begin(Method::Get, &target, Payload::None)?;
     let mut frames = (!found.config.tty).then(Frames::default);
     let mut response = connection.answer(head);

@@ -25,9 +25,12 @@ mod rm;
 mod rmi;
 pub(crate) mod run;
 mod start;
+mod stats;
 mod stop;
 mod top;
+mod update;
 mod version;
+mod volume;
 mod wait;
 
 use crate::Connect;
@@ -68,9 +71,11 @@ pub(crate) static PROGRAM: Program = Program {
                 &rm::COMMAND,
                 &run::COMMAND,
                 &start::COMMAND,
+                &stats::COMMAND,
                 &stop::COMMAND,
                 &top::COMMAND,
                 &pause::UNPAUSE,
+                &update::COMMAND,
                 &wait::COMMAND,
             ],
         ),
@@ -78,13 +83,17 @@ pub(crate) static PROGRAM: Program = Program {
             "Images",
             &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &pull::COMMAND, &rmi::COMMAND],
         ),
+        (
+            "Volumes",
+            &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
+        ),
         ("Registries", &[&login::COMMAND, &login::LOGOUT]),
         ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
 /// What each of them does.
-const VERBS: [(&str, Verb); 27] = [
+const VERBS: &[(&str, Verb)] = &[
     ("attach", attach::run),
     ("boot", boot::run),
     ("create", create::run),
@@ -107,10 +116,17 @@ const VERBS: [(&str, Verb); 27] = [
     ("rmi", rmi::run),
     ("run", run::run),
     ("start", start::run),
+    ("stats", stats::run),
     ("stop", stop::run),
     ("top", top::run),
     ("unpause", pause::unpause),
+    ("update", update::run),
     ("version", version::run),
+    ("volume create", volume::create),
+    ("volume inspect", volume::inspect),
+    ("volume ls", volume::list),
+    ("volume prune", volume::prune),
+    ("volume rm", volume::remove),
     ("wait", wait::run),
 ];
 
@@ -206,7 +222,8 @@ mod tests {
     fn every_command_has_a_verb_and_its_tables_are_sorted() {
         let mut names: Vec<&str> = PROGRAM.commands().map(|command| command.name).collect();
         names.sort_unstable();
-        assert_eq!(names, VERBS.map(|(name, _)| name));
+        let verbs: Vec<&str> = VERBS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, verbs);
         let tables = PROGRAM.commands().map(|command| (command.name, command.flags));
         for (name, flags) in tables.chain([("", PROGRAM.globals)]) {
             assert!(flags.is_sorted_by(|a, b| a.long < b.long), "{name}");

@@ -1,7 +1,7 @@
 //! `ps`: the table of containers.
 
 use super::Failure;
-use crate::format::Template;
+use crate::format;
 use crate::session::Session;
 use base::Error;
 use base::flags::{Command, Flag, Matches, Operands};
@@ -51,7 +51,9 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failur
     let found: Vec<ContainerSummary> = session.json(Method::Get, &target, Payload::None)?;
     let whole = matches.on("no-trunc");
     if let Some(format) = matches.text("format").filter(|_| !matches.on("quiet")) {
-        session.print(&formatted(&found, format, whole, time::now().0)?)?;
+        let now = time::now().0;
+        let rows = found.iter().map(|container| fields(container, whole, now)).collect();
+        session.print(&format::list(rows, format)?)?;
         return Ok(0);
     }
     let text = match matches.on("quiet") {
@@ -107,36 +109,7 @@ fn fields(container: &ContainerSummary, whole: bool, now: i64) -> String {
         ("State", container.state.clone()),
         ("Status", container.status.clone()),
     ];
-    let fields: Map<String, String> =
-        fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-    base::json::to_string(&fields)
-}
-
-fn formatted(
-    found: &[ContainerSummary],
-    format: &str,
-    whole: bool,
-    now: i64,
-) -> base::Result<String> {
-    let format = format.replace("\\t", "\t").replace("\\n", "\n");
-    let (table, format) = match format.strip_prefix("table ") {
-        Some(format) => (true, format),
-        None => (false, if format == "json" { "{{json .}}" } else { &format }),
-    };
-    let template = Template::parse(format)?;
-    let rows: base::Result<Vec<String>> =
-        found.iter().map(|container| template.apply(&fields(container, whole, now))).collect();
-    let rows = rows?;
-    if !table {
-        return Ok(rows.iter().map(|row| [row, "\n"].concat()).collect());
-    }
-    let titles: Vec<String> =
-        template.names().iter().map(|name| name.to_ascii_uppercase()).collect();
-    let mut table = Table::new(&titles.iter().map(String::as_str).collect::<Vec<_>>());
-    for row in rows {
-        table.row(row.split('\t').map(str::to_string).collect());
-    }
-    Ok(table.text())
+    format::document(fields)
 }
 
 /// Twelve digits of an id.

@@ -7,9 +7,11 @@
 use super::container_flags::container_flags;
 use super::{Failure, create};
 use crate::InPlace;
-use crate::foreground::{Attached, End, Foreground, Waiting};
+use crate::create_request;
+use crate::foreground::{Attached, End, Foreground, Streams, Waiting};
 use crate::session::Session;
 use crate::terminal::{self, Raw};
+use crate::typed::Keys;
 use base::flags::{Command, Flag, Matches, Operands};
 use base::{Error, Result};
 use base_http::Method;
@@ -31,14 +33,23 @@ pub(super) static COMMAND: Command = Command {
 };
 
 pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Result<u8, Failure> {
-    let (tty, stdin) = (matches.on("tty"), matches.on("interactive"));
+    let tty = matches.on("tty");
     let detach = matches.on("detach");
+    let chosen = matches.list("attach").next().is_some();
+    if detach && chosen {
+        let error =
+            Error::bad_input("conflicting options: cannot specify both --attach and --detach");
+        return Err(Failure { code: 125, error, help: true });
+    }
+    let streams = create_request::streams(matches, detach);
+    let stdin = streams.stdin;
     if !detach {
         check_terminal(tty, stdin)?;
     }
     let direct = session.connect.in_process()
         && !detach
         && !tty
+        && !chosen
         && matches.on("rm")
         && matches.text("log-driver").is_none();
     let request = create::read_flags(matches, detach, direct)?;
@@ -55,9 +66,10 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> std::result::Resu
     let again = matches.text("restart").is_some_and(|policy| policy != "no");
     let ours = session.connect.in_process() && !tty && !again;
     let proxy = !tty && matches.switch("sig-proxy", true);
-    let foreground = Foreground { session, kind: "/containers/", id, tty, proxy, ours };
+    let keys = if tty { Keys::asked(matches) } else { Keys::none() };
+    let foreground = Foreground { session, kind: "/containers/", id, tty, proxy, keys, ours };
     let condition = if matches.on("rm") { "removed" } else { "next-exit" };
-    go(&foreground, condition, stdin, !direct, matches.on("rm"))
+    go(&foreground, condition, (!direct).then_some(streams), matches.on("rm"))
 }
 
 /// Whether a command with these flags may run in place.
@@ -65,8 +77,10 @@ pub(crate) fn is_in_place(matches: &Matches) -> bool {
     matches.on("rm")
         && !matches.on("detach")
         && !matches.on("tty")
+        && matches.list("attach").next().is_none()
         && matches.switch("sig-proxy", true)
         && matches.text("pull") != Some("always")
+        && !matches.on("replace")
         && matches.text("log-driver").is_none()
         && matches.list("log-opt").next().is_none()
 }
@@ -91,8 +105,7 @@ pub(crate) fn in_place(
 pub(super) fn go(
     foreground: &Foreground<'_>,
     condition: &str,
-    stdin: bool,
-    attach: bool,
+    streams: Option<Streams>,
     removed: bool,
 ) -> std::result::Result<u8, Failure> {
     let (session, id, tty) = (foreground.session, foreground.id, foreground.tty);
@@ -101,10 +114,11 @@ pub(super) fn go(
     if foreground.ours {
         session.connect.keep_foreground();
     }
-    let attached = match attach {
-        true => Some(Attached::begin(session, id, tty, stdin).map_err(refused)?),
-        false => None,
-    };
+    let stdin = streams.is_some_and(|streams| streams.stdin);
+    let attached = streams
+        .map(|streams| Attached::begin(session, id, tty, streams))
+        .transpose()
+        .map_err(refused)?;
     let waiting = Waiting::begin(session, id, Some(condition)).map_err(refused)?;
     let raw = if tty && stdin { Raw::enter() } else { None };
     if let Err(error) = start(session, id) {

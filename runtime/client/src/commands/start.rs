@@ -2,8 +2,9 @@
 
 use super::run::{check_terminal, go, start};
 use super::{Failure, complain};
-use crate::foreground::Foreground;
+use crate::foreground::{Foreground, Streams};
 use crate::session::Session;
+use crate::typed::{DETACH_KEYS, Keys};
 use base::Error;
 use base::flags::{Command, Flag, Matches, Operands};
 use base_http::api::ContainerInspect;
@@ -16,6 +17,7 @@ pub(super) static COMMAND: Command = Command {
     aliases: &["container start"],
     flags: &[
         Flag::switch("attach", "Attach STDOUT/STDERR and forward signals").short(b'a'),
+        DETACH_KEYS,
         Flag::switch("interactive", "Attach container's STDIN").short(b'i'),
         Flag::switch("sig-proxy", "Proxy all received signals to the process").default("true"),
     ],
@@ -65,14 +67,12 @@ fn in_foreground(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure
         kind: "/containers/",
         id: &found.id,
         tty,
+        keys: if tty { Keys::asked(matches) } else { Keys::none() },
         proxy: !tty && matches.switch("sig-proxy", true),
         ours: session.connect.in_process() && !tty && !again,
     };
     let condition = if removed { "removed" } else { "next-exit" };
     // docker's `start -a` has 1 for every refusal.
-    go(&foreground, condition, stdin, true, removed).map_err(|failure| Failure {
-        code: 1,
-        help: false,
-        ..failure
-    })
+    go(&foreground, condition, Some(Streams::output_and(stdin)), removed)
+        .map_err(|failure| Failure { code: 1, help: false, ..failure })
 }

@@ -14,7 +14,7 @@ mod names;
 mod record;
 mod state;
 
-pub(crate) use record::Record;
+pub(crate) use record::{Mount, Record};
 pub(crate) use state::{Process, State, Status, boot_id};
 
 use base::files::{Lock, Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
@@ -352,13 +352,17 @@ impl<'a> Containers<'a> {
         }
         names::claim(self, name, &record.id, container.is_temporary())?;
         let renamed = Record { name: name.to_string(), ..(**record).clone() };
-        let sync = if container.is_temporary() { Sync::No } else { Sync::Yes };
-        let text = json::to_string(&renamed);
-        let folder = &container.folder;
-        let written = base::files::write_then_rename(folder, "config.json", text.as_bytes(), sync);
+        let written = self.rewrite(container, &renamed);
         let free = if written.is_ok() { &record.name } else { &renamed.name };
         names::release(self, free, &record.id);
         written
+    }
+
+    /// Puts another record in the place of a container's. The caller holds the container's lock.
+    pub(crate) fn rewrite(&self, container: &Container, record: &Record) -> Result<()> {
+        let sync = if container.is_temporary() { Sync::No } else { Sync::Yes };
+        let text = json::to_string(record);
+        base::files::write_then_rename(&container.folder, "config.json", text.as_bytes(), sync)
     }
 
     /// Takes it away: name and record, then the run folder. Goes on past errors, gives the first.

@@ -1,7 +1,8 @@
 //! `create`: a record and a name for a new container.
 
 use crate::container::{Container, Record};
-use crate::{Engine, claim, execdriver, runconfig};
+use crate::volume::mounts;
+use crate::{Engine, claim, execdriver, namespaces, resources, runconfig};
 use base::files::Lock;
 use base::text::time::{now, rfc3339};
 use base::text::{id, name};
@@ -41,20 +42,18 @@ impl Create {
         if config.image.is_empty() {
             return Err(Error::bad_input("no image specified"));
         }
-        if let Some(path) = config.volumes.as_ref().and_then(|volumes| volumes.keys().next()) {
-            return Err(Error::bad_input(format!(
-                "invalid volume specification: '{path}': anonymous volumes are not supported yet, \
-                 give a folder of the host before it"
-            )));
-        }
         let store = engine.store()?;
         claim::claim(engine.folders())?;
         let image = store.find(&config.image)?;
         let command = runconfig::merge(&mut config, &image.config)?;
         let id = id::new()?;
+        namespaces::check(engine, &mut host_config, !config.hostname.is_empty())?;
         if config.hostname.is_empty() {
-            config.hostname = match host_config.network_mode.as_str() {
-                "host" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            let modes = [host_config.network_mode.as_str(), host_config.uts_mode.as_str()];
+            config.hostname = match modes {
+                ["host", _] | [_, "host"] => {
+                    rustix::system::uname().nodename().to_string_lossy().into_owned()
+                }
                 _ => id::short(&id).to_string(),
             };
         }
@@ -64,6 +63,7 @@ impl Create {
         if let Some(text) = Some(&config.stop_signal).filter(|text| !text.is_empty()) {
             super::kill::signal(text)?;
         }
+        let mut dropped = resources::check(&mut host_config)?;
         let (seconds, nanos) = now();
         let mut record = Record {
             id: id.clone(),
@@ -76,12 +76,18 @@ impl Create {
             host_config,
             ..Record::default()
         };
-        let warnings = execdriver::check(&record, engine.user_namespace().is_some())?;
+        let mut warnings = execdriver::check(&record, engine.user_namespace().is_some())?;
+        warnings.append(&mut dropped);
         let mode = &mut record.host_config.network_mode;
         if mode.is_empty() || mode == "default" {
             *mode = "none".to_string();
         }
         let temporary = record.host_config.auto_remove;
+        let volumes = record.config.volumes.clone().unwrap_or_default();
+        let mounts =
+            mounts::make(&engine.containers(), &engine.volumes(), &record.host_config, &volumes)?;
+        record.mounts = mounts.mounts;
+        let anonymous = record.anonymous_volumes();
         store.hold(&image.id, &id, if temporary { Keep::Run } else { Keep::Root })?;
         let containers = engine.containers();
         let record = Arc::new(record);
@@ -101,6 +107,8 @@ impl Create {
             Ok((container, lock)) => Ok(Made { container, image, lock, warnings }),
             Err(error) => {
                 let _ = store.release(&image.id, &id);
+                drop(mounts.locks);
+                let _ = engine.remove_volumes(&anonymous);
                 Err(error)
             }
         }

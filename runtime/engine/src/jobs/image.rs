@@ -1,8 +1,8 @@
 //! The jobs of images: `images`, `image_inspect`, `image_delete`, `load`, `import`.
 
-use crate::Engine;
+use crate::{Engine, changes};
+use base::Result;
 use base::digest::Digest;
-use base::{Error, Result};
 use base_http::api::container::ContainerConfig;
 use base_http::api::image::{DeleteResponse, GraphDriverData, ImageInspect, ImageSummary, RootFs};
 use imgstore::{ImageConfig, ImportOptions, LoadEvent, Removed};
@@ -145,7 +145,7 @@ pub(crate) struct Import {
     /// The name that it gets; empty for none.
     pub(crate) name: String,
     pub(crate) message: String,
-    /// Instructions, of which CMD, ENTRYPOINT, ENV, USER and WORKDIR mean something here.
+    /// Instructions of a Dockerfile.
     pub(crate) changes: Vec<String>,
 }
 
@@ -154,7 +154,7 @@ impl Import {
     pub(crate) fn run(self, engine: &Engine, tar: &mut dyn Read) -> Result<String> {
         let mut config = ImageConfig::default();
         for change in &self.changes {
-            apply(&mut config, change)?;
+            changes::apply(&mut config, change)?;
         }
         let options = ImportOptions {
             name: Some(self.name).filter(|name| !name.is_empty()),
@@ -163,27 +163,4 @@ impl Import {
         };
         engine.store()?.import(tar, options).map(|id| id.to_string())
     }
-}
-
-/// One instruction, as a Dockerfile has it.
-fn apply(config: &mut ImageConfig, change: &str) -> Result<()> {
-    let wrong = || Error::bad_input(format!("unknown instruction: {change}"));
-    let (instruction, value) = change.trim().split_once(' ').ok_or_else(wrong)?;
-    let value = value.trim();
-    let words = || -> Result<Vec<String>> {
-        if value.starts_with('[') {
-            return base::json::parse(value.as_bytes());
-        }
-        Ok(["/bin/sh", "-c", value].map(String::from).to_vec())
-    };
-    match instruction.to_ascii_uppercase().as_str() {
-        "CMD" => config.cmd = Some(words()?),
-        "ENTRYPOINT" => config.entrypoint = Some(words()?),
-        "ENV" => config.env.push(value.to_string()),
-        "USER" => config.user = value.to_string(),
-        "WORKDIR" => config.working_dir = value.to_string(),
-        "STOPSIGNAL" => config.stop_signal = value.to_string(),
-        _ => return Err(wrong()),
-    }
-    Ok(())
 }

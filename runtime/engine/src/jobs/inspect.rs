@@ -1,7 +1,7 @@
 //! `container_inspect`: everything about one container.
 
 use crate::Engine;
-use crate::container::{State, Status};
+use crate::container::{Mount, State, Status};
 use base::Result;
 use base::json::Raw;
 use base::text::time::rfc3339;
@@ -23,22 +23,7 @@ impl Inspect {
         let files = [file("hostname"), file("hosts"), file("resolv.conf")];
         let record = std::sync::Arc::unwrap_or_clone(container.record);
         let [hostname_path, hosts_path, resolv_conf_path] = files;
-        let mounts = record
-            .host_config
-            .binds
-            .iter()
-            .flatten()
-            .filter_map(|text| crate::runconfig::parse_bind(text).ok())
-            .map(|bind| MountPoint {
-                kind: "bind".to_string(),
-                source: bind.source.display().to_string(),
-                destination: bind.target,
-                mode: if bind.read_only { "ro" } else { "" }.to_string(),
-                writable: !bind.read_only,
-                propagation: "rprivate".to_string(),
-                ..MountPoint::default()
-            })
-            .collect();
+        let mounts = record.mounts.iter().map(shown).collect();
         let paused = is_paused(&state, &record.id);
         let mut command = record.command.into_iter();
         Ok(ContainerInspect {
@@ -66,6 +51,20 @@ impl Inspect {
             network_settings: Raw::of(&base::json::Empty),
             ..ContainerInspect::default()
         })
+    }
+}
+
+/// A mount as the API shows it.
+pub(super) fn shown(mount: &Mount) -> MountPoint {
+    MountPoint {
+        kind: mount.kind.clone(),
+        driver: if mount.name.is_empty() { "" } else { "local" }.to_string(),
+        name: mount.name.clone(),
+        source: mount.source.clone(),
+        destination: mount.target.clone(),
+        mode: mount.mode.clone(),
+        writable: mount.writable,
+        propagation: mount.propagation.clone(),
     }
 }
 

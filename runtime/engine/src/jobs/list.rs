@@ -19,7 +19,7 @@ pub(crate) struct List {
 }
 
 /// Docker's filters of `ps` that are known here.
-const FILTERS: [&str; 6] = ["ancestor", "exited", "id", "label", "name", "status"];
+const FILTERS: [&str; 7] = ["ancestor", "exited", "id", "label", "name", "status", "volume"];
 
 impl List {
     fn check(&self) -> Result<()> {
@@ -46,6 +46,10 @@ impl List {
                     None => labels.get(value.as_str()).is_some(),
                 },
                 "name" => named(&record.name, value),
+                "volume" => record
+                    .mounts
+                    .iter()
+                    .any(|mount| [&mount.name, &mount.source, &mount.target].contains(&value)),
                 _ => row.state == *value,
             })
         })
@@ -96,6 +100,7 @@ fn row(container: &Container, state: &State) -> ContainerSummary {
         status: in_words(state) + if paused { " (Paused)" } else { "" },
         host_config: SummaryHostConfig { network_mode: record.host_config.network_mode.clone() },
         network_settings: Raw::of(&base::json::Empty),
+        mounts: record.mounts.iter().map(super::inspect::shown).collect(),
         ..ContainerSummary::default()
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Remove {
     pub(crate) container: String,
     /// Kill it first, if it runs.
     pub(crate) force: bool,
+    /// And the volumes that were made for it.
+    pub(crate) volumes: bool,
 }
 
 impl Remove {
@@ -40,6 +42,10 @@ impl Remove {
             }
             match engine.remove(&container) {
                 Err(error) if error.kind() == Kind::Conflict && self.force => (),
+                result if self.volumes => {
+                    let names = container.record.anonymous_volumes();
+                    return result.and_then(|()| engine.remove_volumes(&names));
+                }
                 result => return result,
             }
         }

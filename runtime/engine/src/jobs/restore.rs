@@ -28,6 +28,7 @@ impl Restore {
             _ => (),
         }
         engine.sweep_uppers()?;
+        engine.sweep_volumes()?;
         let mut restored = Restored::default();
         // The oldest first: later ones were made by somebody who knew of the earlier.
         for container in engine.containers().list()?.iter().rev().filter(|one| is_wanted(one)) {

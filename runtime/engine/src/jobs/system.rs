@@ -5,7 +5,7 @@ use crate::{API_VERSION, Engine, MIN_API_VERSION};
 use base::Result;
 use base::text::time::{now, rfc3339};
 use base_http::api::system::{Component, Info, Platform, Version};
-use libcontainer::cgroup::Layout;
+use libcontainer::cgroup::{Layout, supports};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -85,6 +85,10 @@ pub(crate) fn info(engine: &Engine) -> Result<Info> {
         ],
         memory_limit: limits,
         pids_limit: limits,
+        cpu_cfs_period: limits && supports("cpu.max"),
+        cpu_cfs_quota: limits && supports("cpu.max"),
+        cpu_shares: limits && supports("cpu.weight"),
+        cpu_set: limits && supports("cpuset.cpus"),
         system_time: rfc3339(seconds, nanos),
         logging_driver: "local".to_string(),
         cgroup_driver: if ordinary_user { "none" } else { "cgroupfs" }.to_string(),
@@ -117,7 +121,8 @@ fn operating_system() -> String {
     name.map_or("Linux".to_string(), |name| name.trim_matches('"').to_string())
 }
 
-fn memory() -> i64 {
+/// Bytes of the host's memory.
+pub(super) fn memory() -> i64 {
     let text = file("/proc/meminfo");
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|total| total.trim().strip_suffix("kB")?.trim().parse::<i64>().ok());

@@ -24,14 +24,16 @@ impl Top {
         let Some(first) = state.process.as_ref().filter(|_| state.is_alive()) else {
             return Err(not_running(container.id()));
         };
-        // By the PID namespace: an ordinary user's container has no cgroup.
+        let ours = libcontainer::cgroup::processes_of(container.id());
+        let mut pids: Vec<i32> = ours.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+        // An ordinary user's container has no cgroup, but always a PID namespace of its own.
         let namespace = |pid: &str| {
             let file = std::fs::metadata(format!("/proc/{pid}/ns/pid")).ok()?;
             Some((file.dev(), file.ino()))
         };
         let wanted = namespace(&first.pid.to_string());
-        let mut pids: Vec<i32> = Vec::new();
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let all = pids.is_empty().then(|| std::fs::read_dir("/proc"));
+        for entry in all.into_iter().flatten().flatten().flatten() {
             let name = entry.file_name().into_string().unwrap_or_default();
             if let Ok(pid) = name.parse()
                 && namespace(&name) == wanted

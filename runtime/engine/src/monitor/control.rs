@@ -4,6 +4,7 @@
 //! The folder is 0700, so only its owner reaches the socket. The path goes through /proc/self/fd,
 //! so that a long run folder does not meet the 108 bytes of `sun_path`.
 
+use super::Policy;
 use base::sys::pass;
 use base::{Error, Kind, OnError, Result};
 use rustix::fs::{Mode, OFlags};
@@ -37,6 +38,8 @@ pub(crate) enum Message {
     Resize(u16, u16),
     /// The wish has changed: a start that is due may not be wanted any more.
     Look,
+    /// Another restart policy.
+    Policy(Policy),
     /// It is done.
     Done,
     /// The container has ended, with this exit code.
@@ -64,6 +67,10 @@ impl Message {
             Message::Resize(columns, rows) => (4, u32::from(columns), u32::from(rows)),
             Message::Done => (5, 0, 0),
             Message::Look => (8, 0, 0),
+            Message::Policy(policy) => {
+                let (kind, most) = policy.to_numbers();
+                (9, kind, most)
+            }
             Message::Ended(code) => (6, code as u32, 0),
             Message::Failed(kind, length) => {
                 (7, KINDS.iter().position(|other| *other == kind).unwrap_or(0) as u32, length)
@@ -93,6 +100,7 @@ impl Message {
             4 => Message::Resize(first as u16, second as u16),
             5 => Message::Done,
             8 => Message::Look,
+            9 => Message::Policy(Policy::from_numbers(first, second)?),
             6 => Message::Ended(first as i32),
             7 => Message::Failed(*KINDS.get(first as usize)?, second.min(LONGEST_TEXT as u32)),
             _ => return None,

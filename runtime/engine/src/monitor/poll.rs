@@ -318,6 +318,11 @@ impl Monitor {
                 return;
             }
             Message::Resize(columns, rows) => self.resize(columns, rows),
+            Message::Policy(policy) => {
+                self.config.policy = policy;
+                self.restarts.change(policy);
+                Ok(())
+            }
             Message::Look => {
                 if self.due.is_some() && !self.work.may_restart() {
                     self.due = None;

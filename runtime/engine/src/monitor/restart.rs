@@ -43,6 +43,27 @@ impl Policy {
         }
         Ok(policy)
     }
+
+    /// For a message.
+    pub(super) fn to_numbers(self) -> (u32, u32) {
+        match self {
+            Policy::No => (0, 0),
+            Policy::Always => (1, 0),
+            Policy::UnlessStopped => (2, 0),
+            Policy::OnFailure(most) => (3, most),
+        }
+    }
+
+    /// From a message.
+    pub(super) fn from_numbers(kind: u32, most: u32) -> Option<Policy> {
+        match kind {
+            0 => Some(Policy::No),
+            1 => Some(Policy::Always),
+            2 => Some(Policy::UnlessStopped),
+            3 => Some(Policy::OnFailure(most)),
+            _ => None,
+        }
+    }
 }
 
 const FIRST_DELAY: u64 = 100;
@@ -62,6 +83,11 @@ pub(super) struct Restarts {
 impl Restarts {
     pub(super) fn new(policy: Policy, count: u32) -> Restarts {
         Restarts { policy, count, delay: 0 }
+    }
+
+    /// From now on it is another one.
+    pub(super) fn change(&mut self, policy: Policy) {
+        self.policy = policy;
     }
 
     /// Milliseconds until the next start, if there is to be one. `ran`: for how many it ran.

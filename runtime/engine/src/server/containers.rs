@@ -29,7 +29,7 @@ pub(super) fn list(request: &mut Request<'_>) -> Result<Next> {
 }
 
 /// `{"name":["a"]}`, or as docker's client sends it, `{"name":{"a":true}}`.
-fn filters(text: &str) -> Result<Map<String, Vec<String>>> {
+pub(super) fn filters(text: &str) -> Result<Map<String, Vec<String>>> {
     if text.is_empty() {
         return Ok(Map::default());
     }
@@ -92,6 +92,14 @@ pub(super) fn rename(request: &mut Request<'_>) -> Result<Next> {
     nothing(request)
 }
 
+pub(super) fn update(request: &mut Request<'_>) -> Result<Next> {
+    let body = request.body().whole(JSON_CAP)?;
+    let job = jobs::Update { container: request.object(), wanted: base::json::parse(&body)? };
+    let done = job.run(request.engine)?;
+    request.answer().json(200, &done)?;
+    Ok(Next::Request)
+}
+
 pub(super) fn top(request: &mut Request<'_>) -> Result<Next> {
     let found = jobs::Top { container: request.object() }.run(request.engine)?;
     request.answer().json(200, &found)?;
@@ -112,7 +120,11 @@ pub(super) fn resize(request: &mut Request<'_>) -> Result<Next> {
 }
 
 pub(super) fn remove(request: &mut Request<'_>) -> Result<Next> {
-    let job = jobs::Remove { container: request.object(), force: request.head.flag("force") };
+    let job = jobs::Remove {
+        container: request.object(),
+        force: request.head.flag("force"),
+        volumes: request.head.flag("v"),
+    };
     job.run(request.engine)?;
     nothing(request)
 }

@@ -5,6 +5,7 @@ mod exec;
 mod images;
 mod streams;
 mod system;
+mod volumes;
 
 use crate::{Engine, claim};
 use base::{Error, Result};
@@ -72,7 +73,7 @@ enum Next {
 }
 
 /// Method, path and handler. `*` is a name; only names of images have slashes.
-const ROUTES: [(Method, &str, Handler); 32] = [
+const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Get, "/_ping", system::ping),
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
@@ -90,6 +91,8 @@ const ROUTES: [(Method, &str, Handler); 32] = [
     (Method::Post, "/containers/*/unpause", containers::unpause),
     (Method::Post, "/containers/*/restart", containers::restart),
     (Method::Post, "/containers/*/rename", containers::rename),
+    (Method::Post, "/containers/*/update", containers::update),
+    (Method::Get, "/containers/*/stats", streams::stats),
     (Method::Get, "/containers/*/top", containers::top),
     (Method::Post, "/containers/*/resize", containers::resize),
     (Method::Post, "/containers/*/wait", streams::wait),
@@ -106,6 +109,11 @@ const ROUTES: [(Method, &str, Handler); 32] = [
     (Method::Get, "/images/*/json", images::inspect),
     (Method::Delete, "/images/*", images::remove),
     (Method::Post, "/images/*/tag", images::tag),
+    (Method::Get, "/volumes", volumes::list),
+    (Method::Post, "/volumes/create", volumes::create),
+    (Method::Post, "/volumes/prune", volumes::prune),
+    (Method::Get, "/volumes/*", volumes::inspect),
+    (Method::Delete, "/volumes/*", volumes::remove),
 ];
 
 /// The handler of a request, and what its `*` stands for.
@@ -122,7 +130,10 @@ fn route(method: Method, path: &str) -> Option<(Handler, &str)> {
 
 /// Containers are asked about with their own run folder alone.
 fn allowed(request: &Request<'_>) -> Result<()> {
-    match ["/containers/", "/coracle/"].iter().any(|path| request.head.path.starts_with(path)) {
+    match ["/containers/", "/volumes", "/coracle/"]
+        .iter()
+        .any(|path| request.head.path.starts_with(path))
+    {
         true => claim::check(request.engine.folders()),
         false => Ok(()),
     }

@@ -117,6 +117,34 @@ pub(super) fn logs(request: &mut Request<'_>) -> Result<Next> {
     }
 }
 
+/// Docker's pace.
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A sample each second; with `stream=0` one, for which two are taken unless `one-shot` says that
+/// the client counts itself.
+pub(super) fn stats(request: &mut Request<'_>) -> Result<Next> {
+    let mut stats = jobs::Stats::begin(request.engine, request.object)?;
+    if !matches!(request.head.query("stream"), None | Some("" | "1" | "true" | "True")) {
+        let mut sample = stats.sample();
+        if !request.head.flag("one-shot") {
+            std::thread::sleep(SECOND);
+            sample = stats.sample();
+        }
+        let gone = || Error::not_found(format!("No such container: {}", request.object));
+        request.answer().json(200, &sample.ok_or_else(gone)?)?;
+        return Ok(Next::Request);
+    }
+    let mut answer = request.answer().stream(200, "application/json")?;
+    // Until the client is gone.
+    while let Some(sample) = stats.sample() {
+        if answer.json(&sample).is_err() {
+            return Ok(Next::Close);
+        }
+        std::thread::sleep(SECOND);
+    }
+    Ok(if answer.finish().is_ok() { Next::Request } else { Next::Close })
+}
+
 /// `SECONDS[.NANOSECONDS]` since 1970; 0 and nonsense are no bound.
 fn time(text: Option<&str>) -> Option<(i64, u32)> {
     let text = text?;

@@ -1,13 +1,15 @@
 //! Version 1 hierarchies, each mounted at /sys/fs/cgroup/NAME.
 
-use super::{Join, Limits, MOUNT, PARENT, make_folder, write};
+use super::limits::Setting;
+use super::{Join, Limits, MOUNT, PARENT, apply, kernel_option, make_folder, write};
 use crate::devices::{DEFAULT_RULES, version_1_text};
-use base::{Error, Kind, Result};
+use base::{Error, Kind, OnError, Result};
+use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 /// Every hierarchy that we may have joined.
-pub(super) const ALL: [&str; 7] =
-    ["memory", "pids", "cpu", "cpuacct", "blkio", "devices", "freezer"];
+pub(super) const ALL: [&str; 8] =
+    ["memory", "pids", "cpu", "cpuacct", "cpuset", "blkio", "devices", "freezer"];
 /// What statistics and later updates need.
 const STATISTICS: [&str; 5] = ["memory", "pids", "cpu", "cpuacct", "blkio"];
 
@@ -24,11 +26,8 @@ pub(super) fn exists(name: &str) -> bool {
 /// `besides`: what the version 2 tree would do (tracking, freezing, device rules) where it is not
 /// there or cannot.
 pub(super) fn hierarchies(limits: &Limits, besides: &[&str]) -> Vec<&'static str> {
-    let asked = |name: &str| match name {
-        "memory" => limits.memory.is_some() || limits.memory_and_swap.is_some(),
-        "pids" => limits.pids.is_some(),
-        _ => false,
-    };
+    let settings = settings(limits);
+    let asked = |name: &str| settings.iter().any(|setting| setting.controller == name);
     let wanted = |name: &str| {
         (limits.join == Join::Statistics && STATISTICS.contains(&name)) || besides.contains(&name)
     };
@@ -53,33 +52,41 @@ pub(super) fn create(hierarchy: &str, id: &str, limits: &Limits) -> Result<()> {
         }
         make_folder(&path)?;
     }
-    match hierarchy {
-        "memory" => set_memory(&folder, limits),
-        "pids" => match limits.pids {
-            Some(limit) => write(&folder.join("pids.max"), &limit.to_string()),
-            None => Ok(()),
-        },
-        _ => Ok(()),
+    if hierarchy == "cpuset" {
+        inherit_cpuset(&folder)?;
     }
+    for setting in settings(limits).iter().filter(|setting| setting.controller == hierarchy) {
+        apply(&folder, setting)?;
+    }
+    Ok(())
 }
 
-fn set_memory(folder: &Path, limits: &Limits) -> Result<()> {
-    let Some(memory) = limits.memory else { return Ok(()) };
-    write(&folder.join("memory.limit_in_bytes"), &memory.to_string())?;
-    let both = limits.memory_and_swap.unwrap_or(memory.saturating_mul(2)).to_string();
-    match write(&folder.join("memory.memsw.limit_in_bytes"), &both) {
-        // No CONFIG_MEMCG_SWAP, or swapaccount=0: then swap is not limited, as Docker warns.
-        Err(error) if error.kind() == Kind::NotFound && limits.memory_and_swap.is_none() => Ok(()),
-        result => result,
-    }
+/// What the limits say in files of version 1.
+pub(super) fn settings(limits: &Limits) -> Vec<Setting> {
+    limits.version1(&|file| Path::new(MOUNT).join("blkio").join(file).exists())
 }
 
+/// A new cpuset is empty, and nobody can join an empty one: it gets what its parent has.
+fn inherit_cpuset(folder: &Path) -> Result<()> {
+    let Some(parent) = folder.parent() else { return Ok(()) };
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let read = |path: &Path| read_to_string(path.join(file)).on_path("read", path);
+        let above = match read(parent)? {
+            text if text.trim().is_empty() => {
+                let top = read(&Path::new(MOUNT).join("cpuset"))?;
+                write(&parent.join(file), top.trim())?;
+                top
+            }
+            text => text,
+        };
+        write(&folder.join(file), above.trim())?;
+    }
+    Ok(())
+}
+
+/// A hierarchy that is not there.
 fn missing(hierarchy: &str, error: Error) -> Error {
-    let option = match hierarchy {
-        "memory" => "CONFIG_MEMCG, cgroup_enable=memory",
-        "pids" => "CONFIG_CGROUP_PIDS",
-        _ => "CONFIG_CGROUPS",
-    };
+    let option = kernel_option(hierarchy);
     let text = format!("no {hierarchy} cgroup (is it mounted? kernel option {option})");
     match error.kind() {
         // Without the kernel's words: "no such file" would be taken for the command's (exit code 127).

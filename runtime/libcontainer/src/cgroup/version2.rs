@@ -1,7 +1,8 @@
 //! The version 2 tree: controllers are enabled from the top down, then the files of each cgroup.
 
-use super::{Limits, PARENT, make_folder, write};
-use base::{Error, Kind, Result};
+use super::limits::Setting;
+use super::{Limits, PARENT, apply, make_folder, write};
+use base::Result;
 use std::path::Path;
 
 /// The controllers that containers use.
@@ -30,28 +31,11 @@ pub(super) fn make_parent(tree: &str, controllers: bool) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn set(folder: &Path, limits: &Limits) -> Result<()> {
-    if let Some(memory) = limits.memory {
-        set_one(folder, "memory.max", memory, "memory", "CONFIG_MEMCG, cgroup_enable=memory")?;
-        let both = limits.memory_and_swap.unwrap_or(memory.saturating_mul(2));
-        let swap = both.saturating_sub(memory);
-        match write(&folder.join("memory.swap.max"), &swap.to_string()) {
-            // Without swap accounting there is no such file.
-            Err(error) if error.kind() == Kind::NotFound => (),
-            result => result?,
-        }
-    }
-    if let Some(pids) = limits.pids {
-        set_one(folder, "pids.max", pids, "pids", "CONFIG_CGROUP_PIDS")?;
-    }
-    Ok(())
+/// What the limits say in files of version 2.
+pub(super) fn settings(folder: &Path, limits: &Limits) -> Vec<Setting> {
+    limits.version2(&|file| folder.join(file).exists())
 }
 
-fn set_one(folder: &Path, file: &str, value: u64, controller: &str, option: &str) -> Result<()> {
-    write(&folder.join(file), &value.to_string()).map_err(|error: Error| match error.kind() {
-        Kind::NotFound => {
-            Error::unsupported(format!("no {controller} controller (kernel option {option})"))
-        }
-        _ => error,
-    })
+pub(super) fn set(folder: &Path, limits: &Limits) -> Result<()> {
+    settings(folder, limits).iter().try_for_each(|setting| apply(folder, setting))
 }

@@ -1,0 +1,209 @@
+//! `volume create`, `inspect`, `ls`, `prune`, `rm`.
+
+use super::{Failure, each};
+use crate::create_request::{check_label, pair};
+use crate::session::Session;
+use crate::{format, pretty};
+use base::Error;
+use base::flags::{Command, Flag, Matches, Operands};
+use base::json::Raw;
+use base::map::Map;
+use base::text::size::human;
+use base::text::table::Table;
+use base_http::api::volume::{Volume, VolumeCreate, VolumeList, VolumesPruned};
+use base_http::{Method, Payload};
+use std::io::BufRead;
+
+pub(super) static CREATE: Command = Command {
+    name: "volume create",
+    usage: "[OPTIONS] [VOLUME]",
+    about: "Create a volume",
+    aliases: &[],
+    flags: &[
+        Flag::text("driver", "string", "Specify volume driver name").short(b'd').default("local"),
+        Flag::text("label", "list", "Set metadata for a volume").checked(check_label),
+        Flag::text("opt", "map", "Set driver specific options").short(b'o'),
+    ],
+    operands: Operands::AtMost(1),
+    stops: false,
+};
+
+pub(super) static INSPECT: Command = Command {
+    name: "volume inspect",
+    usage: "[OPTIONS] VOLUME [VOLUME...]",
+    about: "Display detailed information on one or more volumes",
+    aliases: &[],
+    flags: &[Flag::text("format", "string", "Format output using a Go template").short(b'f')],
+    operands: Operands::AtLeast(1),
+    stops: false,
+};
+
+pub(super) static LIST: Command = Command {
+    name: "volume ls",
+    usage: "[OPTIONS]",
+    about: "List volumes",
+    aliases: &["volume list"],
+    flags: &[
+        Flag::text("filter", "filter", "Provide filter values (e.g. \"dangling=true\")")
+            .short(b'f'),
+        Flag::text("format", "string", "Format output using a Go template"),
+        Flag::switch("quiet", "Only display volume names").short(b'q'),
+    ],
+    operands: Operands::None,
+    stops: false,
+};
+
+pub(super) static PRUNE: Command = Command {
+    name: "volume prune",
+    usage: "[OPTIONS]",
+    about: "Remove unused local volumes",
+    aliases: &[],
+    flags: &[
+        Flag::switch("all", "Remove all unused volumes, not just anonymous ones").short(b'a'),
+        Flag::text("filter", "filter", "Provide filter values (e.g. \"label=<label>\")"),
+        Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
+    ],
+    operands: Operands::None,
+    stops: false,
+};
+
+pub(super) static REMOVE: Command = Command {
+    name: "volume rm",
+    usage: "[OPTIONS] VOLUME [VOLUME...]",
+    about: "Remove one or more volumes",
+    aliases: &["volume remove"],
+    flags: &[Flag::switch("force", "Force the removal of one or more volumes").short(b'f')],
+    operands: Operands::AtLeast(1),
+    stops: false,
+};
+
+pub(super) fn create(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    let wanted = VolumeCreate {
+        name: matches.operands.first().cloned().unwrap_or_default(),
+        driver: matches.text("driver").unwrap_or("local").to_string(),
+        options: matches.list("opt").map(pair).collect(),
+        labels: matches.list("label").map(pair).collect(),
+    };
+    let target = session.target("/volumes/create", "", "")?;
+    let body = base::json::to_string(&wanted);
+    let made: Volume = session.json(Method::Post, &target, Payload::Json(&body))?;
+    session.print_line(&made.name)?;
+    Ok(0)
+}
+
+pub(super) fn inspect(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    let mut documents: Vec<Raw> = Vec::new();
+    let mut code = 0;
+    for name in &matches.operands {
+        let target = session.target("/volumes/", name, "")?;
+        match session.json::<Raw>(Method::Get, &target, Payload::None) {
+            Ok(found) => documents.push(found),
+            Err(error) => {
+                super::complain(session, &error);
+                code = 1;
+            }
+        }
+    }
+    match matches.text("format") {
+        Some(template) => {
+            let rows = documents.iter().map(|found| found.text().to_string()).collect();
+            session.print(&format::list(rows, template)?)?;
+        }
+        None => session.print_line(&pretty::pretty(&base::json::to_string(&documents)))?,
+    }
+    Ok(code)
+}
+
+/// The API's form of `--filter`.
+fn filters(matches: &Matches) -> Result<Map<String, Vec<String>>, Failure> {
+    let mut filters: Map<String, Vec<String>> = Map::default();
+    for text in matches.list("filter") {
+        let Some((name, value)) = text.split_once('=') else {
+            let why = [
+                "invalid argument \"",
+                text,
+                "\" for \"--filter\" flag: bad format of filter \
+                        (expected name=value)",
+            ];
+            return Err(Failure { code: 125, error: Error::bad_input(why.concat()), help: true });
+        };
+        let mut values = filters.get(name).cloned().unwrap_or_default();
+        values.push(value.to_string());
+        filters.insert(name.to_string(), values);
+    }
+    Ok(filters)
+}
+
+pub(super) fn list(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    let filters = base::json::to_string(&filters(matches)?);
+    let target = session.target("/volumes", "", "")?.with("filters", &filters);
+    let found: VolumeList = session.json(Method::Get, &target, Payload::None)?;
+    let document = |volume: &Volume| {
+        format::document([
+            ("Driver", volume.driver.clone()),
+            ("Labels", labels(volume)),
+            ("Mountpoint", volume.mount_point.clone()),
+            ("Name", volume.name.clone()),
+            ("Scope", volume.scope.clone()),
+        ])
+    };
+    if let Some(template) = matches.text("format") {
+        let rows = found.volumes.iter().map(document).collect();
+        session.print(&format::list(rows, template)?)?;
+    } else if matches.on("quiet") {
+        found.volumes.iter().try_for_each(|volume| session.print_line(&volume.name))?;
+    } else {
+        let mut table = Table::new(&["DRIVER", "VOLUME NAME"]);
+        for volume in found.volumes {
+            table.row(vec![volume.driver, volume.name]);
+        }
+        session.print(&table.text())?;
+    }
+    Ok(0)
+}
+
+fn labels(volume: &Volume) -> String {
+    let label = |(name, value): (&String, &String)| [name, "=", value].concat();
+    volume.labels.iter().map(label).collect::<Vec<_>>().join(",")
+}
+
+pub(super) fn prune(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    let mut filters = filters(matches)?;
+    let what = match matches.on("all") {
+        true => {
+            filters.insert("all".to_string(), vec!["true".to_string()]);
+            "all local volumes"
+        }
+        false => "anonymous local volumes",
+    };
+    if !matches.on("force") && !confirmed(session, what) {
+        return Ok(0);
+    }
+    let filters = base::json::to_string(&filters);
+    let target = session.target("/volumes/prune", "", "")?.with("filters", &filters);
+    let pruned: VolumesPruned = session.json(Method::Post, &target, Payload::None)?;
+    if !pruned.deleted.is_empty() {
+        session.print(&["Deleted Volumes:\n", &pruned.deleted.join("\n"), "\n\n"].concat())?;
+    }
+    session.print_line(&["Total reclaimed space: ", &human(pruned.space)].concat())?;
+    Ok(0)
+}
+
+fn confirmed(session: &Session<'_>, what: &str) -> bool {
+    let text = [
+        "WARNING! This will remove ",
+        what,
+        " not used by at least one container.\nAre you sure you want to continue? [y/N] ",
+    ];
+    let mut answer = String::new();
+    session.print(&text.concat()).is_ok()
+        && std::io::stdin().lock().read_line(&mut answer).is_ok()
+        && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
+}
+
+pub(super) fn remove(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    each(session, matches, &mut |name| {
+        let target = session.target("/volumes/", name, "")?;
+        session.done(Method::Delete, &target.with_flag("force", matches.on("force")))
+    })
+}

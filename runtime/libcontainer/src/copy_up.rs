@@ -1,0 +1,59 @@
+//! An empty volume gets what the image has at its place, as Docker has it.
+
+use crate::prepare::clean;
+use crate::spec::{Bind, Spec};
+use base::sys::resolve::{Links, beneath};
+use base::{Error, OnError, Result, copy, paths};
+use rustix::fs::{FileType, Mode, OFlags, fstat};
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// Fills the binds that ask for it. The caller holds what keeps others away from them.
+pub(crate) fn fill(spec: &Spec, root: BorrowedFd<'_>) -> Result<()> {
+    for bind in &spec.binds {
+        if let Some(aside) = &bind.copy_up {
+            fill_one(bind, aside, root, spec.user_namespace.is_none())?;
+        }
+    }
+    Ok(())
+}
+
+fn fill_one(bind: &Bind, aside: &Path, root: BorrowedFd<'_>, keep_owners: bool) -> Result<()> {
+    let target = clean(&bind.target);
+    let path = CString::new(target.as_str())
+        .map_err(|_| Error::bad_input(format!("{target:?}: a NUL in a path")))?;
+    let wrong =
+        |errno| Error::os("copy", &format_args!("/{target} of the image into a volume"), errno);
+    let found = match beneath(root, &path, Links::Follow) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        result => result.map_err(wrong)?,
+    };
+    let kind = FileType::from_raw_mode(fstat(&found).map_err(wrong)?.st_mode);
+    if kind != FileType::Directory {
+        return Ok(());
+    }
+    // What a copy that was cut off has left.
+    base::files::remove_tree(aside)?;
+    paths::mkdir(aside, Mode::RWXU).on_path("mkdir", aside)?;
+    let made = base::files::open_folder(aside)?;
+    let copied = open_again(found.as_fd())
+        .and_then(|folder| copy::tree(folder.as_fd(), made.as_fd(), keep_owners));
+    let done = copied
+        .map_err(wrong)
+        .and_then(|()| rustix::fs::syncfs(&made).on_path("sync", aside))
+        // Over the empty folder: rename(2) allows that.
+        .and_then(|()| paths::rename(aside, &bind.source).on_path("rename", aside));
+    if done.is_err() {
+        let _ = base::files::remove_tree(aside);
+    }
+    done
+}
+
+/// The same folder, for reading: through the magic link of its descriptor.
+fn open_again(folder: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    paths::open(Path::new(&path), flags, Mode::empty())
+}
