@@ -14,6 +14,7 @@ mod container;
 mod engine;
 mod execdriver;
 mod given;
+mod health;
 mod in_place;
 mod jobs;
 mod local;

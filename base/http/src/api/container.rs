@@ -67,6 +67,8 @@ json_object! {
         "StopSignal" ? => pub stop_signal: String,
         /// Seconds between that signal and SIGKILL.
         "StopTimeout" ? => pub stop_timeout: Option<i64>,
+        /// How its health is probed.
+        "Healthcheck" ? => pub healthcheck: Option<HealthConfig>,
     }
 }
 
@@ -140,6 +142,34 @@ json_object! {
 }
 
 json_object! {
+    /// What one probe gave.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct HealthResult {
+        /// When it began, RFC 3339.
+        "Start" => pub start: String,
+        /// When it ended.
+        "End" => pub end: String,
+        /// 0 for healthy, -1 when it took too long.
+        "ExitCode" => pub exit_code: i64,
+        /// The beginning of what it wrote.
+        "Output" => pub output: String,
+    }
+}
+
+json_object! {
+    /// A container's health.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct Health {
+        /// starting, healthy, unhealthy.
+        "Status" => pub status: String,
+        /// Failures since the last success.
+        "FailingStreak" => pub failing_streak: i64,
+        /// The last five results, the oldest first.
+        "Log" => pub log: Vec<HealthResult>,
+    }
+}
+
+json_object! {
     /// Where a container is in its life.
     #[derive(Clone, Debug, Default, PartialEq)]
     pub struct ContainerState {
@@ -165,6 +195,8 @@ json_object! {
         "StartedAt" => pub started_at: String,
         /// When it ended.
         "FinishedAt" => pub finished_at: String,
+        /// Its health, if it is probed.
+        "Health" ? => pub health: Option<Health>,
     }
 }
 
