@@ -82,6 +82,7 @@ pub(crate) fn launch(
         let _ = started.process.signal(rustix::process::Signal::KILL);
         return Err(error);
     }
+    engine.tell(container, "start", &[]);
     Ok(started)
 }
 

@@ -227,7 +227,7 @@ impl Work for LocalWork {
         spawn_probe(&self.engine, &self.id)
     }
 
-    fn release(&mut self) -> Result<()> {
-        self.engine.release(&self.id)
+    fn release(&mut self, exit_code: Option<i32>) -> Result<()> {
+        self.engine.release(&self.id, exit_code)
     }
 }

@@ -9,6 +9,7 @@ mod commit;
 mod container_flags;
 mod cp;
 mod create;
+mod events;
 mod exec;
 mod images;
 mod import;
@@ -102,7 +103,7 @@ pub(crate) static PROGRAM: Program = Program {
             &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
         ),
         ("Registries", &[&login::COMMAND, &login::LOGOUT]),
-        ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
+        ("System", &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
@@ -114,6 +115,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("cp", cp::run),
     ("create", create::run),
     ("diff", commit::diff),
+    ("events", events::run),
     ("exec", exec::run),
     ("export", save::export),
     ("images", images::run),

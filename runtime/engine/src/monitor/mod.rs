@@ -92,5 +92,6 @@ pub(crate) trait Work {
     /// Starts a worker that probes the container's health.
     fn probe(&mut self) -> Result<Probe>;
     /// After the end: gives back the cgroup, and removes the container if it asked for that.
-    fn release(&mut self) -> Result<()>;
+    /// `exit_code`: it ran, and that is how it ended.
+    fn release(&mut self, exit_code: Option<i32>) -> Result<()>;
 }

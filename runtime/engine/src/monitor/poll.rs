@@ -443,7 +443,7 @@ impl Monitor {
             state.process = None;
             let _ = state.write(&self.run);
         }
-        if let Err(error) = self.work.release() {
+        if let Err(error) = self.work.release(None) {
             base::log::warn(error.message());
         }
         if !self.run.exists() {
@@ -634,7 +634,7 @@ impl Monitor {
         state.finished = Some(base::text::time::now());
         let mut result = Ok(());
         if self.work.leaves_nothing() {
-            result = self.work.release();
+            result = self.work.release(Some(state.exit_code));
             if result.is_ok() {
                 return;
             }
@@ -646,7 +646,8 @@ impl Monitor {
             Err(error) => base::log::warn(error.message()),
             Ok(()) => (),
         }
-        if let Err(error) = result.and_then(|()| self.work.release()) {
+        let exit_code = Some(state.exit_code);
+        if let Err(error) = result.and_then(|()| self.work.release(exit_code)) {
             base::log::warn(error.message());
         }
     }
