@@ -21,7 +21,7 @@ mod restart;
 mod streams;
 
 pub(crate) use health::Probe;
-pub(crate) use log::{LogLine, LogReader};
+pub(crate) use log::{LogLine, LogReader, Settings as LogSettings, check as check_log};
 pub(crate) use poll::{Config, Monitor};
 pub use process::{monitor_main, worker_main};
 pub(crate) use process::{open_null, spawn_monitor, spawn_probe, spawn_reaper};
