@@ -25,6 +25,7 @@ mod ring;
 pub(crate) mod settle;
 mod special;
 pub(crate) mod unpack;
+pub(crate) mod verify;
 pub(crate) mod walker;
 pub(crate) mod whiteout;
 pub(crate) mod write;
@@ -59,6 +60,8 @@ pub(crate) struct Unpacked {
     pub(crate) size: u64,
     /// Bytes of the decompressed archive.
     pub(crate) archive: u64,
+    /// The digest of its list of files; only once it is complete.
+    pub(crate) list: Digest,
     /// Its root hides all layers below.
     pub(crate) opaque: bool,
     /// It takes something from the layers below, and is not complete until it has it.
@@ -114,15 +117,15 @@ pub(crate) fn unpack(
     parser.finish(style.strict)?;
     let (blob, blob_size) = content.finish()?;
     let (size, opaque) = (unpacker.size, unpacker.opaque);
-    let waiting = if unpacker.waits() {
-        Some(unpacker)
+    let (mut waiting, mut list) = (None, Digest::default());
+    if unpacker.waits() {
+        waiting = Some(unpacker);
     } else {
         let none = Lowers { trees: Vec::new(), marks: style.marks };
-        settle::complete(*unpacker, &none)?;
-        None
-    };
+        list = settle::complete(*unpacker, &none)?;
+    }
     let diff = hash.finish();
-    Ok(Unpacked { folder, diff, blob, blob_size, size, archive, opaque, waiting })
+    Ok(Unpacked { folder, diff, blob, blob_size, size, archive, list, opaque, waiting })
 }
 
 fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
@@ -211,6 +214,12 @@ fn pump(
     Ok(())
 }
 
+/// The digest of a file.
+pub(crate) fn file_digest(path: &Path) -> Result<Digest> {
+    let file = std::fs::File::open(path).on_path("open", path)?;
+    replaced::digest(&file.into()).on_path("read", path)
+}
+
 impl Unpacked {
     /// Completes the layer on top of those below, topmost first. Says whether it took anything.
     pub(crate) fn complete(&mut self, lowers: &[PathBuf], marks: Marks) -> Result<bool> {
@@ -219,7 +228,7 @@ impl Unpacked {
         };
         let open = |tree: &PathBuf| open_folder(tree);
         let trees = lowers.iter().map(open).collect::<Result<Vec<_>>>()?;
-        settle::complete(*unpacker, &Lowers { trees, marks })?;
+        self.list = settle::complete(*unpacker, &Lowers { trees, marks })?;
         Ok(true)
     }
 }
