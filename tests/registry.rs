@@ -226,7 +226,7 @@ fn a_registry_that_is_not_there() {
     own_network();
     let world = World::empty();
     for (name, want) in [
-        ("127.0.0.1:5000/x", "connect to 127.0.0.1:5000: Connection refused"),
+        ("127.0.0.1:5000/x", "connection to 127.0.0.1:5000: Connection refused"),
         ("nowhere.invalid/x", "nowhere.invalid"),
         ("127.0.0.1:5000/X", "invalid reference format"),
     ] {

@@ -30,6 +30,7 @@ pub use gc::{Collected, Usage};
 pub use graph::{Keep, Removed};
 pub use image::{Image, ImageConfig, ImageSummary, architecture};
 pub use layer::changes::{Change, ChangeKind, Own};
+pub use layer::extract::{Extract, extract};
 pub use layer::pack::Packer;
 pub use layer::whiteout::Marks;
 pub use save::Form;

@@ -49,12 +49,17 @@ pub struct Registry {
 impl Registry {
     /// At 127.0.0.1:5000, with more lines for the section `http:` and more sections.
     pub fn start(folder: &Path, http: &str, more: &str) -> Registry {
+        Registry::start_at("127.0.0.1:5000", folder, http, more)
+    }
+
+    /// The same at another address of port 5000.
+    pub fn start_at(address: &str, folder: &Path, http: &str, more: &str) -> Registry {
         let folder = folder.join("registry");
         std::fs::create_dir_all(folder.join("data")).expect("mkdir");
         let data = folder.join("data");
         let config = format!(
             "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  \
-             delete: {{enabled: true}}\nhttp:\n  addr: 127.0.0.1:5000\n{http}\n{more}\n",
+             delete: {{enabled: true}}\nhttp:\n  addr: {address}\n{http}\n{more}\n",
             data.display()
         );
         std::fs::write(folder.join("config.yml"), config).expect("write");
@@ -333,7 +338,10 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
 
 /// Sends an answer with these header lines.
 pub fn reply(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) {
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(body);
 }

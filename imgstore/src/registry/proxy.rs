@@ -12,7 +12,11 @@ use base::{Error, Result};
 pub(crate) struct Proxy {
     pub(crate) url: Url,
     /// The value of Proxy-Authorization.
+    #[cfg_attr(feature = "tls", allow(dead_code, reason = "ureq makes its own"))]
     pub(crate) authorization: Option<String>,
+    /// `http://[NAME:PASSWORD@]HOST:PORT`.
+    #[cfg(feature = "tls")]
+    pub(crate) text: String,
 }
 
 /// What the environment says.
@@ -92,7 +96,12 @@ fn parse(text: &str) -> Result<Proxy> {
         Some([&percent::decode(name, false)?, ":", &percent::decode(secret, false)?].concat())
     });
     let basic = |text: String| ["Basic ", &base64::encode(text.as_bytes())].concat();
-    Ok(Proxy { url, authorization: decoded.map(basic) })
+    Ok(Proxy {
+        url,
+        authorization: decoded.map(basic),
+        #[cfg(feature = "tls")]
+        text: ["http://", &rest[..end]].concat(),
+    })
 }
 
 #[cfg(test)]

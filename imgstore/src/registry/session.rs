@@ -61,9 +61,10 @@ impl<'a> Session<'a> {
         credentials: &'a Credentials,
     ) -> Result<Self> {
         let root = Url::parse(&["https://", authority].concat())?;
+        let agent = Agent::new(settings);
         Ok(Self {
-            agent: Agent { settings },
-            root: super::http::choose_scheme(settings, root),
+            root: agent.choose_scheme(root),
+            agent,
             path: path.to_owned(),
             scopes,
             credentials,
@@ -149,7 +150,8 @@ impl<'a> Session<'a> {
                     let reached = self.reached.load(Ordering::Relaxed);
                     // What was begun may have been done, unless it can be done twice.
                     let twice = matches!(ask.method, Method::Get | Method::Head);
-                    if last || !reached || !twice || e.kind() != Kind::Other {
+                    let hopeless = last || !reached && attempt > 0;
+                    if hopeless || !twice || e.kind() != Kind::Other {
                         return Err(e);
                     }
                     self.pause(attempt)?;

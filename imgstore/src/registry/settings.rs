@@ -6,6 +6,7 @@ use super::url::Url;
 use base::folders::Settings as File;
 use base::{Error, Result};
 use std::net::IpAddr;
+#[cfg(feature = "tls")]
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(crate) struct Settings {
     /// How long a server may be silent.
     pub(crate) patience: Duration,
     /// Folders with certificates, the first that has one for a host counts.
-    #[allow(dead_code, reason = "for TLS")]
+    #[cfg(feature = "tls")]
     pub(crate) certificates: Vec<PathBuf>,
 }
 
@@ -43,6 +44,7 @@ impl Settings {
                 return Err(Error::bad_input(text));
             }
         };
+        #[cfg(feature = "tls")]
         let certificates = match variable("CORACLE_CERTS") {
             Some(folder) => vec![PathBuf::from(folder)],
             None => ["/etc/coracle/certs.d", "/etc/docker/certs.d"].map(PathBuf::from).to_vec(),
@@ -54,6 +56,7 @@ impl Settings {
             mirrors,
             proxies: Proxies::find(&variable)?,
             patience: Duration::from_secs(patience),
+            #[cfg(feature = "tls")]
             certificates,
         })
     }

@@ -7,7 +7,7 @@
 
 use crate::jobs::{Create, Made};
 use crate::local::{monitor_config, next_signal};
-use crate::monitor::{Monitor, Running, Start, Work};
+use crate::monitor::{Monitor, Probe, Running, Start, Work, spawn_probe};
 use crate::{Engine, execdriver};
 use base::Result;
 use base_http::api::container::CreateRequest;
@@ -95,6 +95,10 @@ impl Work for OwnWork {
 
     fn leaves_nothing(&self) -> bool {
         true
+    }
+
+    fn probe(&mut self) -> Result<Probe> {
+        spawn_probe(&self.engine, self.made.container.id())
     }
 
     fn release(&mut self) -> Result<()> {

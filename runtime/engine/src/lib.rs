@@ -14,6 +14,7 @@ mod container;
 mod engine;
 mod execdriver;
 mod given;
+mod health;
 mod in_place;
 mod jobs;
 mod local;
@@ -23,6 +24,7 @@ mod resources;
 mod runconfig;
 mod security;
 mod server;
+mod tree;
 mod volume;
 
 pub use claim::check as check_run_folder;

@@ -1,8 +1,17 @@
 //! One request, one answer: [`Agent::fetch`]. What lies above it (redirects, credentials, retries,
-//! ranges) is in [`super::session`], and does not know what is below.
+//! ranges) is in [`super::session`], and does not know what is below: with the feature `tls` it is
+//! ureq, for https and http, without it base/http, for http alone.
 
+#[cfg(feature = "tls")]
+mod certificates;
+#[cfg(not(feature = "tls"))]
 mod plain;
-pub(crate) mod socket;
+#[cfg(not(feature = "tls"))]
+mod socket;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod watch;
 
 use super::settings::Settings;
 use super::url::Url;
@@ -57,26 +66,65 @@ impl Response {
     }
 }
 
-/// By https, unless it may be http: then whatever the server speaks.
-pub(crate) fn choose_scheme(settings: &Settings, https: Url) -> Url {
-    let https_only = !settings.is_insecure(&https);
-    Url { https: https_only, ..https }
-}
-
-/// Who fetches for one server.
+/// Who fetches for one registry.
 pub(crate) struct Agent<'a> {
     pub(crate) settings: &'a Settings,
+    #[cfg(feature = "tls")]
+    agents: tls::Agents,
 }
 
-impl Agent<'_> {
+impl<'a> Agent<'a> {
+    pub(crate) fn new(settings: &'a Settings) -> Self {
+        Agent {
+            settings,
+            #[cfg(feature = "tls")]
+            agents: tls::Agents::new(),
+        }
+    }
+
+    /// By https, unless it may be http: then what the server speaks. Servers that speak https say so
+    /// to a request by http, while one that speaks http may wait for the end of a line.
+    #[cfg(feature = "tls")]
+    pub(crate) fn choose_scheme(&self, https: Url) -> Url {
+        if !self.settings.is_insecure(&https) {
+            return https;
+        }
+        let url = Url { https: false, target: "/v2/".to_owned(), ..https.clone() };
+        let probe =
+            Request { method: Method::Get, url: &url, headers: &[], payload: Payload::None };
+        let is_https = match self.fetch(probe) {
+            Ok(answer) => matches!(answer.status, 301..=308 | 400),
+            // Another failure would be one by https too.
+            Err(e) => e.kind() == base::Kind::BadInput,
+        };
+        Url { https: is_https, ..https }
+    }
+
+    /// By https, unless it may be http.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) fn choose_scheme(&self, https: Url) -> Url {
+        let https_only = !self.settings.is_insecure(&https);
+        Url { https: https_only, ..https }
+    }
+
     /// Sends a request and reads the head of its answer.
+    #[cfg(feature = "tls")]
+    pub(crate) fn fetch(&self, request: Request<'_>) -> Result<Response> {
+        tls::fetch(&self.agents, self.settings, request)
+    }
+
+    /// Sends a request and reads the head of its answer.
+    #[cfg(not(feature = "tls"))]
     pub(crate) fn fetch(&self, request: Request<'_>) -> Result<Response> {
         if request.url.https {
-            return Err(Error::unsupported([
-                "https://", &request.url.authority,
-                ": this program was built without TLS; registries that are reached by plain http are \
-                 named in insecure-registries of daemon.json",
-            ].concat()));
+            return Err(Error::unsupported(
+                [
+                    "this program was built without TLS, and reaches ",
+                    &request.url.authority,
+                    " only if insecure-registries of daemon.json names it",
+                ]
+                .concat(),
+            ));
         }
         plain::fetch(self.settings, request)
     }

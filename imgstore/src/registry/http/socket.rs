@@ -29,10 +29,10 @@ pub(crate) fn connect(settings: &Settings, host: &str, port: u16) -> Result<Tcp>
                 let set = socket.set_read_timeout(Some(patience));
                 let set = set.and_then(|()| socket.set_write_timeout(Some(patience)));
                 set.and_then(|()| socket.set_nodelay(true))
-                    .map_err(|e| Error::os("connect to", &shown, e))?;
+                    .map_err(|e| Error::os("connection to", &shown, e))?;
                 return Ok(Tcp { socket, patience, window: Mutex::new((Instant::now(), 0)) });
             }
-            Err(e) => last = Error::os("connect to", &shown, e),
+            Err(e) => last = Error::os("connection to", &shown, e),
         }
     }
     Err(last)

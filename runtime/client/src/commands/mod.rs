@@ -7,6 +7,7 @@ mod attach;
 mod boot;
 mod commit;
 mod container_flags;
+mod cp;
 mod create;
 mod exec;
 mod images;
@@ -62,6 +63,7 @@ pub(crate) static PROGRAM: Program = Program {
             &[
                 &attach::COMMAND,
                 &commit::COMMIT,
+                &cp::COMMAND,
                 &create::COMMAND,
                 &commit::DIFF,
                 &exec::COMMAND,
@@ -109,6 +111,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("attach", attach::run),
     ("boot", boot::run),
     ("commit", commit::commit),
+    ("cp", cp::run),
     ("create", create::run),
     ("diff", commit::diff),
     ("exec", exec::run),

@@ -3,6 +3,7 @@
 //! A job is a plain value that a route or a worker makes; `run` does it with the engine. It never
 //! sees a request or a command line.
 
+mod archive;
 mod commit;
 mod create;
 mod exec;
@@ -26,6 +27,7 @@ mod update;
 mod volume;
 pub(crate) mod wait;
 
+pub(crate) use archive::Archive;
 pub(crate) use commit::{Changes, Commit, Export};
 pub(crate) use create::{Create, Made};
 pub(crate) use exec::{ExecCreate, Execs};

@@ -1,5 +1,6 @@
 //! The server: one connection, one request after another, each from its route to its job.
 
+mod archive;
 mod containers;
 mod exec;
 mod images;
@@ -148,6 +149,9 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Get, "/containers/*/export", containers::export),
     (Method::Post, "/commit", containers::commit),
     (Method::Post, "/containers/*/resize", containers::resize),
+    (Method::Get, "/containers/*/archive", archive::get),
+    (Method::Head, "/containers/*/archive", archive::stat),
+    (Method::Put, "/containers/*/archive", archive::put),
     (Method::Post, "/containers/*/wait", streams::wait),
     (Method::Post, "/containers/*/attach", streams::attach),
     (Method::Get, "/containers/*/logs", streams::logs),
