@@ -4,7 +4,7 @@
 //! pull on its way. Layers that a cut pull left are kept until here, so that the next one needs less.
 
 use crate::fsck::{BROKEN, folders};
-use crate::image::{LayerRecord, read_record};
+use crate::image::{ImageRecord, LayerRecord, read_record};
 use crate::reference::Reference;
 use crate::store::{Store, sweep};
 use base::digest::Digest;
@@ -103,6 +103,22 @@ impl Store {
     fn layer_size(&self, name: &str) -> u64 {
         let path = self.folder("layers").join(name).join("record");
         read_record(&path).map_or(0, |record: LayerRecord| record.size)
+    }
+
+    /// Bytes of each image, by its id, that are in layers of other images, too.
+    pub fn shared_sizes(&self) -> Result<Map<String, u64>> {
+        let records = self.records()?;
+        let mut users: Map<String, u32> = Map::new();
+        for record in &records {
+            for layer in record.stack() {
+                *users.get_or_default(layer.clone()) += 1;
+            }
+        }
+        let shared = |layer: &&String| users.get(*layer).is_some_and(|&users| users > 1);
+        let size = |record: &ImageRecord| {
+            record.stack().iter().filter(shared).map(|layer| self.layer_size(layer)).sum()
+        };
+        Ok(records.iter().map(|record| (record.id.to_string(), size(record))).collect())
     }
 
     /// How much there is of everything.

@@ -74,6 +74,18 @@ impl Store {
         write_format(root).map(drop)
     }
 
+    /// Whether so many bytes more have room: asked before the first one is written, of what is known
+    /// to come. Compressed ones take more once they are unpacked, never less.
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        let free = crate::layer::room(&self.root)?;
+        if bytes <= free {
+            return Ok(());
+        }
+        let (bytes, free) = (text::size::human(bytes), text::size::human(free));
+        let text = format!("no space left: {bytes} more would come, and {free} may be used");
+        Err(Error::new(Kind::NoSpace, text))
+    }
+
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }

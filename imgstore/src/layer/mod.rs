@@ -40,7 +40,7 @@ use headers::Headers;
 use metadata::Made;
 use parser::Parser;
 use ring::{BLOCK, Ring};
-use rustix::fs::{Mode, fchmod, fstat, fstatvfs};
+use rustix::fs::{Mode, fchmod, fstat};
 use settle::Lowers;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -139,14 +139,36 @@ fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
     let umask = 0o777 & !stat.st_mode;
     fchmod(&root, Mode::from_raw_mode(0o755)).on_path("change mode of", &tree)?;
     let made = Made { uid: stat.st_uid, gid: stat.st_gid, umask, squash: style.squash };
-    let space = fstatvfs(&root).on_path("stat", &tree)?;
     // A bomb must end before the disk is full for everybody else.
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let free = room(&tree)?;
     let list = FileList::create(&folder.join("files"))?;
     let headers = Headers::create(&folder.join("headers"))?;
     let records = (list, headers);
-    Ok(Unpacker::new(folder.to_owned(), root, records, made, style.marks, free - free / 64))
+    Ok(Unpacker::new(folder.to_owned(), root, records, made, style.marks, free))
 }
+
+/// How many bytes may still be written where this is. A part of the disk is left to small things: the
+/// next container's record, its log, whatever else lives there.
+pub(crate) fn room(path: &Path) -> Result<u64> {
+    let count = || -> Result<u64> {
+        let space = rustix::fs::statvfs(path).on_path("stat", path)?;
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        let all = space.f_blocks.saturating_mul(space.f_frsize);
+        Ok(free.saturating_sub((all / 50).min(RESERVE)))
+    };
+    match count()? {
+        // btrfs counts what was removed as free only after its next commit.
+        little if little < RESERVE => {
+            let folder = open_folder(path)?;
+            rustix::fs::syncfs(&folder).on_path("sync", path)?;
+            count()
+        }
+        enough => Ok(enough),
+    }
+}
+
+/// The most that is left: 8 MiB.
+const RESERVE: u64 = 8 << 20;
 
 /// How many processors this process may use.
 pub(crate) fn processors() -> usize {

@@ -282,7 +282,11 @@ impl Unpacker {
         if self.size.saturating_add(self.headers.length) <= self.budget {
             return Ok(());
         }
-        let text = format!("write {}: the layer needs more room than the disk has", shown(path));
+        let text = "the layer needs more room than the disk has";
+        let text = match path {
+            b"" => text.to_owned(),
+            _ => format!("write {}: {text}", shown(path)),
+        };
         Err(Error::new(ErrorKind::NoSpace, text))
     }
 

@@ -32,6 +32,7 @@ mod stats;
 mod stop;
 mod top;
 mod update;
+mod usage;
 mod version;
 mod volume;
 mod wait;
@@ -89,6 +90,7 @@ pub(crate) static PROGRAM: Program = Program {
         (
             "Images",
             &[
+                &usage::PRUNE,
                 &images::COMMAND,
                 &import::COMMAND,
                 &load::COMMAND,
@@ -102,7 +104,7 @@ pub(crate) static PROGRAM: Program = Program {
             &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
         ),
         ("Registries", &[&login::COMMAND, &login::LOGOUT]),
-        ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
+        ("System", &[&boot::COMMAND, &info::COMMAND, &usage::DF, &version::COMMAND]),
     ],
 };
 
@@ -116,6 +118,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("diff", commit::diff),
     ("exec", exec::run),
     ("export", save::export),
+    ("image prune", usage::prune),
     ("images", images::run),
     ("import", import::run),
     ("info", info::run),
@@ -137,6 +140,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("start", start::run),
     ("stats", stats::run),
     ("stop", stop::run),
+    ("system df", usage::df),
     ("top", top::run),
     ("unpause", pause::unpause),
     ("update", update::run),

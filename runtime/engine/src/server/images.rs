@@ -1,5 +1,6 @@
 //! Routes of images.
 
+use super::containers::filters;
 use super::{Next, Request, WASTE};
 use crate::jobs;
 use base::{Error, Result};
@@ -30,6 +31,13 @@ pub(super) fn tag(request: &mut Request<'_>) -> Result<Next> {
     let name = if tag.is_empty() { repository } else { format!("{repository}:{tag}") };
     request.engine.store()?.tag(request.object, &name)?;
     request.answer().empty(201)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn prune(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::ImagePrune { filters: filters(&request.text("filters"))? };
+    let pruned = job.run(request.engine)?;
+    request.answer().json(200, &pruned)?;
     Ok(Next::Request)
 }
 
