@@ -93,7 +93,7 @@ fn lines_go_to_syslog() {
         "bb",
         "sh",
         "-c",
-        "echo hello; echo there >&2",
+        "echo hello; sleep 0.3; echo there >&2",
     ]);
     let mut texts = Vec::new();
     for _ in 0..2 {

@@ -33,6 +33,7 @@ mod stats;
 mod stop;
 mod top;
 mod update;
+mod usage;
 mod version;
 mod volume;
 mod wait;
@@ -90,6 +91,7 @@ pub(crate) static PROGRAM: Program = Program {
         (
             "Images",
             &[
+                &usage::PRUNE,
                 &images::COMMAND,
                 &import::COMMAND,
                 &load::COMMAND,
@@ -103,7 +105,10 @@ pub(crate) static PROGRAM: Program = Program {
             &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
         ),
         ("Registries", &[&login::COMMAND, &login::LOGOUT]),
-        ("System", &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &version::COMMAND]),
+        (
+            "System",
+            &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &usage::DF, &version::COMMAND],
+        ),
     ],
 };
 
@@ -118,6 +123,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("events", events::run),
     ("exec", exec::run),
     ("export", save::export),
+    ("image prune", usage::prune),
     ("images", images::run),
     ("import", import::run),
     ("info", info::run),
@@ -139,6 +145,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("start", start::run),
     ("stats", stats::run),
     ("stop", stop::run),
+    ("system df", usage::df),
     ("top", top::run),
     ("unpause", pause::unpause),
     ("update", update::run),

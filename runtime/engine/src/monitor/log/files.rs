@@ -19,15 +19,35 @@ impl Files {
         Ok(Files { file, size })
     }
 
+    /// Writes whole lines: as many as there is room for, then the others into the next file.
     pub(super) fn write(&mut self, settings: &Settings, text: &[u8]) {
-        if text.is_empty() {
-            return;
-        }
-        if self.size > 0 && self.size.saturating_add(text.len() as u64) > settings.largest {
-            self.turn_over(settings);
-        }
-        if let Ok(count) = rustix::io::write(&self.file, text) {
-            self.size += count as u64;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let room = settings.largest.saturating_sub(self.size);
+            let room = usize::try_from(room).unwrap_or(usize::MAX).min(rest.len());
+            let lines = match rest.len() <= room {
+                true => rest.len(),
+                false => {
+                    rest[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+                }
+            };
+            if lines == 0 && self.size > 0 {
+                self.turn_over(settings);
+                if self.size > 0 {
+                    return;
+                }
+                continue;
+            }
+            // A line that is longer than a file has one for itself.
+            let lines = match lines {
+                0 => rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1),
+                lines => lines,
+            };
+            match rustix::io::write(&self.file, &rest[..lines]) {
+                Ok(count) => self.size += count as u64,
+                Err(_) => return,
+            }
+            rest = &rest[lines..];
         }
     }
 
