@@ -12,10 +12,10 @@ use engine::Engine;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Signal;
 use std::ffi::OsString;
-use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -71,6 +71,44 @@ impl Connect for Place {
         if let Place::Here(engine) = self {
             engine.keep_foreground();
         }
+    }
+
+    fn pack(&self, source: &Path, name: &str, out: &mut dyn Write) -> Result<()> {
+        let mut packer = imgstore::Packer::new(out);
+        if name.is_empty() {
+            let folder = base::files::open_folder(source)?;
+            packer.folder(folder.as_fd(), b"")?;
+        } else {
+            let above = source.parent().filter(|path| !path.as_os_str().is_empty());
+            let above = base::files::open_folder(above.unwrap_or(Path::new(".")))?;
+            // The root, and what ends in dots, has no name in its parent.
+            match source.file_name() {
+                Some(own) => {
+                    packer.entry(above.as_fd(), own.as_encoded_bytes(), name.as_bytes())?
+                }
+                None => {
+                    let folder = base::files::open_folder(source)?;
+                    packer.folder(folder.as_fd(), name.as_bytes())?;
+                }
+            }
+        }
+        packer.finish()
+    }
+
+    fn extract(
+        &self,
+        archive: &mut dyn Read,
+        folder: &Path,
+        name: Option<&str>,
+        keep_owners: bool,
+    ) -> Result<()> {
+        let how = imgstore::Extract {
+            name: name.map(|name| name.as_bytes().to_vec()),
+            keep_owners,
+            keep_kinds: true,
+            ..imgstore::Extract::default()
+        };
+        imgstore::extract(archive, base::files::open_folder(folder)?, &how)
     }
 
     fn address(&self) -> String {

@@ -2,18 +2,33 @@
 
 use crate::commit::{NewImage, Staged};
 use crate::image::{History, Image, ImageConfig, ImageDocument, chain_id};
-use crate::layer::changes::{self, Change};
+use crate::layer::changes::{self, Change, Own};
 use crate::layer::content::Content;
+use crate::layer::pack::Packer;
 use crate::layer::{self, Style};
 use crate::reference::Reference;
 use crate::store::Store;
 use base::digest::Digest;
 use base::text::time;
-use base::{Error, OnError, Result, json};
+use base::{Error, OnError, Result, files, json};
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::thread;
+
+/// A container, as far as the store knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Container<'a> {
+    /// The driver that made its root.
+    pub driver: &'a str,
+    /// Its id.
+    pub id: &'a str,
+    /// Its image.
+    pub image: &'a Image,
+    /// Empty files and folders that the runtime makes in every root, to mount on them, without a slash
+    /// before them: they are no change.
+    pub made: &'a [&'a str],
+}
 
 /// What `commit` makes of a container.
 #[derive(Clone, Debug, Default)]
@@ -31,32 +46,43 @@ pub struct CommitOptions {
 }
 
 impl Store {
-    /// What a container made with this driver changed.
-    pub fn changes(&self, driver: &str, container: &str, image: &Image) -> Result<Vec<Change>> {
+    /// Where a container made with this driver has its files; none before its first start.
+    fn own(&self, driver: &str, container: &str) -> Result<Option<Own>> {
         let own = self.driver_called(driver)?.own(container);
-        changes::changes(&own, &topmost_first(image), self.marks)
+        let (Own::Upper(path) | Own::Whole(path)) = &own;
+        Ok(files::exists(path).then_some(own))
     }
 
-    /// What a container changed, as the archive of a layer.
-    pub fn pack_changes(
-        &self,
-        driver: &str,
-        container: &str,
-        image: &Image,
-        out: &mut dyn Write,
-    ) -> Result<()> {
-        let own = self.driver_called(driver)?.own(container);
-        changes::pack(&own, &topmost_first(image), self.marks, out)
+    /// What a container changed, but for what the runtime makes itself.
+    pub fn changes(&self, container: &Container<'_>) -> Result<Vec<Change>> {
+        let Container { driver, id, image, made } = container;
+        match self.own(driver, id)? {
+            Some(own) => changes::changes(&own, &topmost_first(image), self.marks, made),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The same, as the archive of a layer.
+    fn pack_changes(&self, container: &Container<'_>, out: &mut dyn Write) -> Result<()> {
+        match self.own(container.driver, container.id)? {
+            Some(own) => changes::pack(&own, &self.changes(container)?, out),
+            None => Packer::new(out).finish(),
+        }
+    }
+
+    /// All that a container sees but its volumes, as a plain archive.
+    pub fn export(&self, container: &Container<'_>, out: &mut dyn Write) -> Result<()> {
+        let own = self.own(container.driver, container.id)?;
+        changes::export(own.as_ref(), &topmost_first(container.image), self.marks, out)
     }
 
     /// Makes an image of a container: that of its own image, and one layer above.
     pub fn commit_container(
         &self,
-        driver: &str,
-        container: &str,
-        image: &Image,
+        container: &Container<'_>,
         options: CommitOptions,
     ) -> Result<Digest> {
+        let image = container.image;
         let name = options.name.as_deref().map(Reference::parse).transpose()?;
         let parent: ImageDocument = json::parse(&self.config_text(&image.id)?)?;
         let work = self.work()?;
@@ -69,7 +95,7 @@ impl Store {
         let mut layer = thread::scope(|scope| {
             let pack = move || {
                 let mut out = File::from(to);
-                self.pack_changes(driver, container, image, &mut out)
+                self.pack_changes(container, &mut out)
             };
             let builder = thread::Builder::new().name("pack".into()).stack_size(256 << 10);
             let packing = builder.spawn_scoped(scope, pack).on("start", "a thread")?;

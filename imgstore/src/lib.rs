@@ -22,10 +22,11 @@ mod store;
 mod tool;
 
 pub use archive::{ImportOptions, LoadEvent, Loaded};
-pub use container::CommitOptions;
+pub use container::{CommitOptions, Container};
 pub use graph::{Keep, Removed};
 pub use image::{Image, ImageConfig, ImageSummary, architecture};
 pub use layer::changes::{Change, ChangeKind, Own};
+pub use layer::extract::{Extract, extract};
 pub use layer::pack::Packer;
 pub use layer::whiteout::Marks;
 pub use save::Form;

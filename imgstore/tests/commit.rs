@@ -5,7 +5,7 @@
 mod common;
 use common::{Scratch, Tar, checkout, is_root, load, oci, tree};
 use imgstore::graphdriver::{RootSource, Writable};
-use imgstore::{CommitOptions, Store};
+use imgstore::{CommitOptions, Container, Image, Store};
 use std::path::Path;
 use std::process::Command;
 
@@ -34,7 +34,7 @@ fn two_layers() -> Vec<u8> {
 const SCRIPT: &str = "cd \"$1\" && rm d/old second && rm -r gone && rm -r again && mkdir again \
     && echo n >again/new && rm f && mkdir f && echo in >f/in && ln -sfn nowhere s && chmod 600 mode \
     && echo e >deep/er/y && echo a >added && ln added added2 && rm twin && mkfifo twin \
-    && mkdir empty";
+    && mkdir empty && mkdir -p made/er deep/made && touch madefile";
 
 const WANT: [&str; 19] = [
     "C again",
@@ -58,9 +58,16 @@ const WANT: [&str; 19] = [
     "",
 ];
 
+/// What the runtime would make.
+const MADE: [&str; 4] = ["deep/made", "made", "made/er", "madefile"];
+
+fn container<'a>(driver: &'a str, image: &'a Image) -> Container<'a> {
+    Container { driver, id: "c", image, made: &MADE }
+}
+
 fn listed(store: &Store, driver: &str) -> Vec<String> {
     let image = store.find("x:1").unwrap();
-    let changes = store.changes(driver, "c", &image).unwrap();
+    let changes = store.changes(&container(driver, &image)).unwrap();
     let line = |change: &imgstore::Change| {
         let letter = ["C", "A", "D"][change.kind as usize];
         format!("{letter} {}", String::from_utf8_lossy(&change.path))
@@ -83,6 +90,11 @@ fn want() -> Vec<String> {
 fn check(scratch: &Scratch, store: &Store, driver: &str, merged: &[String]) {
     assert_eq!(listed(store, driver), want(), "{driver}");
     let image = store.find("x:1").unwrap();
+    let mut exported = Vec::new();
+    store.export(&container(driver, &image), &mut exported).unwrap();
+    common::import(store, &exported, "exported").unwrap();
+    assert_eq!(checkout(scratch, store, "exported"), merged, "{driver}");
+    store.remove("exported", false).unwrap();
     let options = CommitOptions {
         name: Some("y".into()),
         config: image.config.clone(),
@@ -90,8 +102,10 @@ fn check(scratch: &Scratch, store: &Store, driver: &str, merged: &[String]) {
         message: "why".into(),
         command: "sh -c x".into(),
     };
-    let id = store.commit_container(driver, "c", &image, options).unwrap();
-    assert_eq!(checkout(scratch, store, "y"), merged, "{driver}");
+    let id = store.commit_container(&container(driver, &image), options).unwrap();
+    let own = |line: &&String| !MADE.iter().any(|made| line.starts_with(made));
+    let merged: Vec<&String> = merged.iter().filter(own).collect();
+    assert_eq!(checkout(scratch, store, "y").iter().collect::<Vec<_>>(), merged, "{driver}");
     let text = String::from_utf8(store.config_text(&id).unwrap()).unwrap();
     for part in [r#""author":"me""#, r#""comment":"why""#, r#""created_by":"sh -c x""#, r#""A=b""#]
     {
@@ -156,6 +170,25 @@ fn of_an_overlay() {
 }
 
 #[test]
+fn of_one_that_was_never_started() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    load(&store, &two_layers()).unwrap();
+    let image = store.find("x:1").unwrap();
+    let want = checkout(&scratch, &store, "x:1");
+    for driver in ["overlay", "vfs"] {
+        assert!(listed(&store, driver).is_empty());
+        let mut exported = Vec::new();
+        store.export(&container(driver, &image), &mut exported).unwrap();
+        common::import(&store, &exported, "exported").unwrap();
+        assert_eq!(checkout(&scratch, &store, "exported"), want);
+        let options = CommitOptions { name: Some("y".into()), ..CommitOptions::default() };
+        store.commit_container(&container(driver, &image), options).unwrap();
+        assert_eq!(checkout(&scratch, &store, "y"), want);
+    }
+}
+
+#[test]
 fn what_cannot_be_packed_leaves_no_image() {
     let scratch = Scratch::new();
     let store = scratch.store();
@@ -170,7 +203,8 @@ fn what_cannot_be_packed_leaves_no_image() {
         deep.push("q");
         std::fs::create_dir(&deep).unwrap();
     }
-    let e = store.commit_container("vfs", "c", &image, CommitOptions::default()).unwrap_err();
+    let e =
+        store.commit_container(&container("vfs", &image), CommitOptions::default()).unwrap_err();
     assert!(e.message().contains("nested too deep"), "{e}");
     assert_eq!(store.list().unwrap().len(), 1);
     assert_eq!(std::fs::read_dir(scratch.path.join("root/work")).unwrap().count(), 0);

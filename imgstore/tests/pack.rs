@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
-use common::{Scratch, checkout, import, is_root, load, oci, tree};
-use imgstore::{Marks, Packer};
+use common::{Scratch, checkout, import, is_root, tree};
+use imgstore::Packer;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -76,13 +76,10 @@ fn details(root: &Path) -> Vec<(String, u32, u32, i64, i64, u64)> {
     all
 }
 
-fn packed(root: &Path, marks: Option<Marks>) -> Vec<u8> {
+fn packed(root: &Path) -> Vec<u8> {
     let folder = std::fs::File::open(root).unwrap();
     let mut bytes = Vec::new();
-    let mut packer = match marks {
-        Some(marks) => Packer::of_layer(&mut bytes, marks),
-        None => Packer::new(&mut bytes),
-    };
+    let mut packer = Packer::new(&mut bytes);
     packer.folder(folder.as_fd(), b"").unwrap();
     packer.finish().unwrap();
     bytes
@@ -94,8 +91,8 @@ fn a_tree_comes_back_from_gnu_tar_and_from_us() {
     let root = scratch.path.join("tree");
     std::fs::create_dir(&root).unwrap();
     fill(&root);
-    let bytes = packed(&root, None);
-    assert_eq!(bytes, packed(&root, None), "always the same");
+    let bytes = packed(&root);
+    assert_eq!(bytes, packed(&root), "always the same");
     std::fs::remove_file(root.join("socket")).unwrap();
     let archive = scratch.path.join("a.tar");
     std::fs::write(&archive, &bytes).unwrap();
@@ -146,36 +143,6 @@ fn one_entry_under_another_name() {
         .map(|line| line.split(' ').next().unwrap().to_owned())
         .collect();
     assert_eq!(names, ["all/", "all/d/", "all/d/e/", "all/d/e/f", "new/", "new/e/", "new/e/f"]);
-}
-
-#[test]
-fn marks_of_a_layer_are_translated() {
-    let scratch = Scratch::new();
-    let store = scratch.store();
-    let marks = if is_root() { Marks::Trusted } else { Marks::User };
-    let base = common::Tar::new()
-        .folder("d/")
-        .file("d/old", "o")
-        .file("gone", "g")
-        .folder("o/")
-        .file("o/old", "o")
-        .done();
-    let upper = common::Tar::new()
-        .folder("d/")
-        .file("d/.wh.old", "")
-        .file(".wh.gone", "")
-        .folder("o/")
-        .file("o/.wh..wh..opq", "")
-        .file("o/new", "n")
-        .done();
-    load(&store, &oci(&[base.clone(), upper], "x:1").tar()).unwrap();
-    let want = checkout(&scratch, &store, "x:1");
-    // The upper layer's tree is in overlay's form, as a container's upper folder is.
-    let image = store.find("x:1").unwrap();
-    let again = packed(&image.layers[1], Some(marks));
-    load(&store, &oci(&[base, again], "y:1").tar()).unwrap();
-    assert_eq!(checkout(&scratch, &store, "y:1"), want);
-    assert_eq!(want, ["d/ 755", "o/ 755", "o/new 644 n"]);
 }
 
 #[test]

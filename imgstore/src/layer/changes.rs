@@ -14,8 +14,8 @@ use base::files::open_folder;
 use base::{Error, OnError, Result};
 use rustix::fs::{AtFlags, FileType, Stat, readlinkat, statat};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 /// Deeper trees are refused: each level is an open folder of each layer that has it.
 const DEEPEST: usize = 200;
@@ -124,17 +124,25 @@ struct Level {
     left: usize,
     /// How long the path is without what is in it.
     length: usize,
-    /// Where the list has it, if it is to be taken out again when nothing in it changed.
-    unless: Option<usize>,
+    /// How long the list is with the folder itself as its last.
+    listed: usize,
+    /// It is taken off the list when nothing in it changed …
+    quiet: bool,
+    /// … or when what changed in it is the runtime's, and it is itself as it was.
+    same: bool,
+    /// Something in it is the runtime's.
+    made: bool,
 }
 
-struct Comparison {
+struct Comparison<'a> {
     whole: bool,
+    /// What the runtime makes in every root, to mount on it.
+    made: &'a [&'a str],
     path: Vec<u8>,
     changes: Vec<Change>,
 }
 
-impl Comparison {
+impl Comparison<'_> {
     fn add(&mut self, kind: ChangeKind) {
         self.changes.push(Change { kind, path: self.path.clone() });
     }
@@ -146,21 +154,21 @@ impl Comparison {
         self.path.extend_from_slice(name);
     }
 
-    fn level(
-        &self,
-        own: OwnedFd,
-        below: Below,
-        hides: bool,
-        unless: Option<usize>,
-    ) -> Result<Level> {
+    fn level(&self, own: OwnedFd, below: Below, hides: bool) -> Result<Level> {
         let names = names_of(&own).on("read", shown(&self.path))?;
-        let (left, length) = (names.len(), self.path.len());
-        Ok(Level { own, below, hides, names, left, length, unless })
+        let (left, length, listed) = (names.len(), self.path.len(), self.changes.len());
+        let (quiet, same, made) = (false, false, false);
+        Ok(Level { own, below, hides, names, left, length, listed, quiet, same, made })
+    }
+
+    /// Whether the runtime makes it.
+    fn is_made(&self) -> bool {
+        self.made.iter().any(|made| made.as_bytes() == self.path)
     }
 
     /// Not by recursion: the trees are a container's, and threads have small stacks.
     fn walk(&mut self, own: OwnedFd, below: Below, hides: bool) -> Result<()> {
-        let mut levels = vec![self.level(own, below, hides, None)?];
+        let mut levels = vec![self.level(own, below, hides)?];
         while let Some(level) = levels.last_mut() {
             self.path.truncate(level.length);
             if level.left > 0 {
@@ -176,10 +184,16 @@ impl Comparison {
             if level.hides {
                 self.removed(level)?;
             }
-            if level.unless.is_some_and(|place| self.changes.len() == place + 1) {
+            let made = level.made && level.same;
+            let gone = self.changes.len() == level.listed && (level.quiet || made);
+            let made = gone && (made || !level.same);
+            levels.pop();
+            if gone {
                 self.changes.pop();
             }
-            levels.pop();
+            if let Some(above) = levels.last_mut() {
+                above.made |= made;
+            }
         }
         Ok(())
     }
@@ -197,7 +211,7 @@ impl Comparison {
     }
 
     /// The name that is next; gives the folder to go down into, if it is one.
-    fn name(&mut self, level: &Level) -> Result<Option<Level>> {
+    fn name(&mut self, level: &mut Level) -> Result<Option<Level>> {
         let (own, below, name) = (&level.own, &level.below, &level.names[level.left]);
         self.enter(name);
         let stat = match statat(own, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -217,7 +231,10 @@ impl Comparison {
             let same = |(folder, lower): &(&OwnedFd, Stat)| {
                 alike(&stat, lower) && target(own, name, &stat) == target(folder, name, lower)
             };
-            if !(self.whole && found.as_ref().is_some_and(same)) {
+            let same = self.whole && found.as_ref().is_some_and(same);
+            if found.is_none() && stat.st_size == 0 && self.is_made() {
+                level.made = true;
+            } else if !same {
                 self.add(kind);
             }
             return Ok(None);
@@ -228,11 +245,12 @@ impl Comparison {
             Some(_) => below.enter(name).on("open", shown(&self.path))?,
             None => Below { folders: Vec::new(), marks: below.marks },
         };
-        let unless = self.whole && was.is_some_and(|lower| alike(&stat, &lower));
-        let unless = unless.then_some(self.changes.len());
-        self.add(kind);
         let hides = level.hides || !self.whole && whiteout::is_opaque(&inner, below.marks);
-        self.level(inner, lower, hides, unless).map(Some)
+        self.add(kind);
+        let same = was.is_some_and(|lower| alike(&stat, &lower));
+        let quiet = same && self.whole || kind == ChangeKind::Added && self.is_made();
+        let inner = self.level(inner, lower, hides)?;
+        Ok(Some(Level { quiet, same, ..inner }))
     }
 }
 
@@ -253,22 +271,78 @@ fn target(folder: &OwnedFd, name: &[u8], stat: &Stat) -> Option<std::ffi::CStrin
     if link { readlinkat(folder, name, Vec::new()).ok() } else { None }
 }
 
+/// The layers' roots, the topmost first, as far as they are seen.
+fn roots<'a>(layers: impl Iterator<Item = &'a PathBuf>, marks: Marks) -> Result<Below> {
+    let mut folders: Vec<OwnedFd> = Vec::new();
+    for layer in layers {
+        folders.push(open_folder(layer)?);
+        if folders.last().is_some_and(|folder| whiteout::is_opaque(folder, marks)) {
+            break;
+        }
+    }
+    Ok(Below { folders, marks })
+}
+
+/// Packs what a container sees, its volumes left out: its own files over its layers, the topmost
+/// first. Nothing is mounted for it.
+pub(crate) fn export(
+    own: Option<&Own>,
+    layers: &[PathBuf],
+    marks: Marks,
+    out: &mut dyn std::io::Write,
+) -> Result<()> {
+    let mut packer = Packer::new(out);
+    let upper = match own {
+        Some(Own::Whole(path)) => {
+            packer.folder(open_folder(path)?.as_fd(), b"")?;
+            return packer.finish();
+        }
+        Some(Own::Upper(path)) => Some(path),
+        None => None,
+    };
+    let below = roots(upper.into_iter().chain(layers), marks)?;
+    let mut path = Vec::new();
+    let mut levels = vec![(below.names().on("read", "the root")?, below, 0)];
+    while let Some((names, below, length)) = levels.last_mut() {
+        path.truncate(*length);
+        let Some(name) = names.pop() else {
+            levels.pop();
+            continue;
+        };
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&name);
+        // What a container that runs has removed meanwhile is not there.
+        let Some((folder, stat)) = below.find(&name).on("find", shown(&path))? else {
+            continue;
+        };
+        packer.alone(folder.as_fd(), &name, &path)?;
+        if is_folder(&stat) {
+            let inner = below.enter(&name).on("open", shown(&path))?;
+            if levels.len() > DEEPEST {
+                return Err(Error::unsupported(format!("{}: nested too deep", shown(&path))));
+            }
+            levels.push((inner.names().on("read", shown(&path))?, inner, path.len()));
+        }
+    }
+    packer.finish()
+}
+
 /// All differences between a container's files and its layers, the topmost first; sorted by path.
-pub(crate) fn changes(own: &Own, layers: &[PathBuf], marks: Marks) -> Result<Vec<Change>> {
+pub(crate) fn changes(
+    own: &Own,
+    layers: &[PathBuf],
+    marks: Marks,
+    made: &[&str],
+) -> Result<Vec<Change>> {
     let (path, whole) = match own {
         Own::Upper(path) => (path, false),
         Own::Whole(path) => (path, true),
     };
     let root = open_folder(path)?;
-    let mut folders = Vec::new();
-    for layer in layers {
-        folders.push(open_folder(layer)?);
-        if whiteout::is_opaque(&folders[folders.len() - 1], marks) {
-            break;
-        }
-    }
-    let below = Below { folders, marks };
-    let mut comparison = Comparison { whole, path: Vec::new(), changes: Vec::new() };
+    let below = roots(layers.iter(), marks)?;
+    let mut comparison = Comparison { whole, made, path: Vec::new(), changes: Vec::new() };
     let hides = whole || whiteout::is_opaque(&root, marks);
     comparison.walk(root, below, hides)?;
     let mut changes = comparison.changes;
@@ -277,26 +351,11 @@ pub(crate) fn changes(own: &Own, layers: &[PathBuf], marks: Marks) -> Result<Vec
     Ok(changes)
 }
 
-/// Packs what differs as a layer.
-pub(crate) fn pack(
-    own: &Own,
-    layers: &[PathBuf],
-    marks: Marks,
-    out: &mut dyn std::io::Write,
-) -> Result<()> {
-    match own {
-        Own::Upper(path) => {
-            let root = open_folder(path)?;
-            let mut packer = Packer::of_layer(out, marks);
-            packer.root(&root)?;
-            packer.finish()
-        }
-        Own::Whole(path) => pack_changes(path, &changes(own, layers, marks)?, out),
-    }
-}
-
-fn pack_changes(root: &Path, changes: &[Change], out: &mut dyn std::io::Write) -> Result<()> {
-    let mut walker = Walker::new(open_folder(root)?);
+/// Packs what differs as a layer. The list has all that an opaque folder hides, so that the archive
+/// needs no mark for it.
+pub(crate) fn pack(own: &Own, changes: &[Change], out: &mut dyn std::io::Write) -> Result<()> {
+    let (Own::Upper(path) | Own::Whole(path)) = own;
+    let mut walker = Walker::new(open_folder(path)?);
     let mut packer = Packer::new(out);
     for Change { kind, path } in changes {
         let (folder, name) = split(path);

@@ -9,6 +9,7 @@
 pub(crate) mod changes;
 pub(crate) mod content;
 pub(crate) mod entry;
+pub(crate) mod extract;
 pub(crate) mod filelist;
 mod hardlink;
 pub(crate) mod header;

@@ -1,5 +1,4 @@
-//! Folders become an archive: any tree (for `export` and `cp`), or the upper folder of a container as
-//! a layer (for `commit`), whose marks become the names that archives use for them.
+//! Folders become an archive: for `export` and `cp`, and, with names for what is gone, for `commit`.
 //!
 //! What is packed may be a running container's: everything is opened by descriptor and never through
 //! a link, nothing waits (a FIFO is not opened), and a file that shrinks meanwhile is filled up with
@@ -10,7 +9,6 @@ use super::entry::{Attributes, Entry};
 use super::header::Kind;
 use super::path::shown;
 use super::walker::open_folder_at;
-use super::whiteout::{self, Marks};
 use super::write::TarWriter;
 use base::copy::{nanos, seconds, xattrs};
 use base::map::Map;
@@ -29,8 +27,6 @@ const DEEPEST: usize = 400;
 /// Makes an archive of what it is given.
 pub struct Packer<'a> {
     tar: TarWriter<'a>,
-    /// The marks of a layer, to be translated.
-    marks: Option<Marks>,
     /// First name of each file with several, by device and inode.
     links: Map<(u64, u64), Vec<u8>>,
     block: Vec<u8>,
@@ -47,12 +43,7 @@ struct Level {
 impl<'a> Packer<'a> {
     /// Of plain trees.
     pub fn new(out: &'a mut dyn Write) -> Self {
-        Self { tar: TarWriter::new(out), marks: None, links: Map::new(), block: vec![0; 64 << 10] }
-    }
-
-    /// Of the upper folder of an overlay.
-    pub fn of_layer(out: &'a mut dyn Write, marks: Marks) -> Self {
-        Self { marks: Some(marks), ..Self::new(out) }
+        Self { tar: TarWriter::new(out), links: Map::new(), block: vec![0; 64 << 10] }
     }
 
     /// Packs everything in an open folder, below `path` (empty: at the top of the archive). The folder
@@ -85,29 +76,17 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Packs the root of a layer: everything in it, and what it hides.
-    pub(crate) fn root(&mut self, root: &OwnedFd) -> Result<()> {
-        if self.marks.is_some_and(|marks| whiteout::is_opaque(root, marks)) {
-            self.mark(b".wh..wh..opq".to_vec())?;
-        }
-        self.folder(root.as_fd(), b"")
-    }
-
     /// Says that a name of the layers below is gone.
     pub(crate) fn gone(&mut self, path: &[u8]) -> Result<()> {
         let (folder, name) = super::path::split(path);
         let slash = if folder.is_empty() { &b""[..] } else { b"/" };
-        self.mark([folder, slash, b".wh.", name].concat())
+        let path = [folder, slash, b".wh.", name].concat();
+        self.tar.entry(&Entry { kind: Kind::File, path, mode: 0o600, ..Entry::default() })
     }
 
     /// Ends the archive.
     pub fn finish(mut self) -> Result<()> {
         self.tar.finish()
-    }
-
-    /// An empty file whose name says something of the layers below.
-    fn mark(&mut self, path: Vec<u8>) -> Result<()> {
-        self.tar.entry(&Entry { kind: Kind::File, path, mode: 0o600, ..Entry::default() })
     }
 
     fn below(&mut self, folder: OwnedFd, mut path: Vec<u8>) -> Result<()> {
@@ -155,10 +134,6 @@ impl<'a> Packer<'a> {
                 self.folder_entry(&folder, stat, path)?;
                 return Ok(Some(folder));
             }
-            _ if self.marks.is_some() && whiteout::is_whiteout(stat) => {
-                self.gone(path)?;
-                return Ok(None);
-            }
             FileType::RegularFile => Kind::File,
             FileType::Symlink => Kind::Symlink,
             FileType::CharacterDevice => Kind::Char,
@@ -195,13 +170,7 @@ impl<'a> Packer<'a> {
         let mut entry = describe(Kind::Folder, stat, path);
         entry.path.push(b'/');
         entry.xattrs = attributes(folder.as_fd()).on("read attributes of", shown(path))?;
-        self.tar.entry(&entry)?;
-        match self.marks {
-            Some(marks) if whiteout::is_opaque(folder, marks) => {
-                self.mark([path, b"/.wh..wh..opq"].concat())
-            }
-            _ => Ok(()),
-        }
+        self.tar.entry(&entry)
     }
 
     fn file(&mut self, dir: BorrowedFd<'_>, name: &[u8], mut entry: Entry) -> Result<()> {

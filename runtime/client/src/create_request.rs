@@ -10,7 +10,9 @@ use crate::mount_flag;
 use base::flags::Matches;
 use base::json::Empty;
 use base::map::Map;
-use base::{Error, Result, text::size};
+use base::text::{duration, size};
+use base::{Error, Result};
+use base_http::api::container::HealthConfig;
 use base_http::api::host_config::{
     DeviceMapping, LogConfig, RestartPolicy, ThrottleDevice, Ulimit, WeightDevice,
 };
@@ -79,6 +81,11 @@ pub(crate) fn restart(text: &str) -> RestartPolicy {
     RestartPolicy { name: name.to_string(), maximum_retry_count: count.parse().unwrap_or(0) }
 }
 
+/// What is wrong with a span of time.
+pub(crate) fn check_duration(text: &str) -> std::result::Result<(), String> {
+    duration::parse(text).map(|_| ()).map_err(|error| error.message().to_string())
+}
+
 /// What is wrong with a stream's name.
 pub(crate) fn check_stream(text: &str) -> std::result::Result<(), String> {
     match ["stdin", "stdout", "stderr"].iter().any(|name| text.eq_ignore_ascii_case(name)) {
@@ -134,6 +141,7 @@ fn config(matches: &Matches, around: &Around<'_>) -> Result<ContainerConfig> {
         // One empty word: the image's own is taken away.
         entrypoint: matches.text("entrypoint").map(|word| vec![word.to_string()]),
         labels: labels(matches)?,
+        healthcheck: health(matches)?,
         domainname: text("domainname"),
         stop_signal: text("stop-signal"),
         stop_timeout: matches.number("stop-timeout"),
@@ -149,6 +157,29 @@ pub(crate) fn environment(matches: &Matches, lookup: Lookup<'_>) -> Result<Optio
     }
     out.extend(matches.list("env").map(|text| env_file::given(text, lookup)));
     Ok((!out.is_empty()).then_some(out))
+}
+
+/// `--health-…`; None when nothing is said of it.
+fn health(matches: &Matches) -> Result<Option<HealthConfig>> {
+    let nanos = |name| matches.text(name).and_then(|text| duration::parse(text).ok()).unwrap_or(0);
+    let shell = |line: &str| vec!["CMD-SHELL".to_string(), line.to_string()];
+    let mut health = HealthConfig {
+        test: matches.text("health-cmd").map(shell),
+        interval: nanos("health-interval"),
+        timeout: nanos("health-timeout"),
+        start_period: nanos("health-start-period"),
+        start_interval: nanos("health-start-interval"),
+        retries: matches.number("health-retries").unwrap_or(0),
+    };
+    let given = health != HealthConfig::default();
+    if matches.on("no-healthcheck") {
+        if given {
+            return Err(Error::bad_input("--no-healthcheck conflicts with --health-* options"));
+        }
+        health.test = Some(vec!["NONE".to_string()]);
+        return Ok(Some(health));
+    }
+    Ok(given.then_some(health))
 }
 
 /// Those of `-a`; without it output, and input with `-i`; none when it goes to the background.
@@ -228,6 +259,7 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
     host.network_mode = network(matches)?;
     host.auto_remove = matches.on("rm");
     host.restart_policy = restart(matches.text("restart").unwrap_or("no"));
+    host.restart_unhealthy = matches.on("restart-unhealthy");
     host.readonly_rootfs = matches.on("read-only");
     let text = |name| matches.text(name).unwrap_or_default().to_string();
     let words = |name| matches.list(name).map(String::from).collect::<Vec<_>>();

@@ -30,15 +30,15 @@ mod terminal;
 mod typed;
 mod wire;
 
-use base::Result;
 pub use base::flags::Usage;
 use base::flags::{Command, Matches};
+use base::{Error, Result};
 pub use base_http::api::{CreateRequest, CreateResponse};
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The newest version of the API that this client speaks.
 pub const API_VERSION: &str = "1.41";
@@ -51,6 +51,21 @@ pub trait Connect: Sync {
     fn in_process(&self) -> bool;
     /// This command itself is to be the monitor of the container that it starts next.
     fn keep_foreground(&self);
+    /// Packs a file or a folder of this machine, under that name; an empty name packs what is in a folder.
+    fn pack(&self, _source: &Path, _name: &str, _out: &mut dyn Write) -> Result<()> {
+        Err(Error::unsupported("archives are not made here"))
+    }
+    /// Extracts an archive into a folder of this machine, with another first name where there is one;
+    /// an empty one for none.
+    fn extract(
+        &self,
+        _archive: &mut dyn Read,
+        _folder: &Path,
+        _name: Option<&str>,
+        _keep_owners: bool,
+    ) -> Result<()> {
+        Err(Error::unsupported("archives are not extracted here"))
+    }
     /// What `Cannot connect to ...` names.
     fn address(&self) -> String {
         String::from("unix:///var/run/docker.sock")

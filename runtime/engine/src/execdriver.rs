@@ -5,7 +5,7 @@ use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
 use crate::security::{self, Security};
 use crate::volume::mounts::{self, Ready};
-use crate::{given, namespaces, resources, runconfig};
+use crate::{given, health, namespaces, resources, runconfig};
 use base::{Error, OnError, Result};
 use base_http::api::exec::ExecConfig;
 use base_http::api::host_config::HostConfig;
@@ -78,10 +78,11 @@ pub(crate) fn launch(
         started: Some(base::text::time::now()),
         ..State::default()
     };
-    if let Err(error) = state.write(&container.run) {
+    if let Err(error) = state.write(&container.run).and_then(|()| health::begin(container)) {
         let _ = started.process.signal(rustix::process::Signal::KILL);
         return Err(error);
     }
+    engine.tell(container, "start", &[]);
     Ok(started)
 }
 
@@ -195,7 +196,7 @@ fn spec(
     })
 }
 
-fn root_source(root: StoreRoot) -> RootSource {
+pub(crate) fn root_source(root: StoreRoot) -> RootSource {
     match root {
         StoreRoot::Overlay { lower, upper, work, volatile, userxattr } => {
             RootSource::Overlay { lower, upper, work, volatile, userxattr }
@@ -262,6 +263,7 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     given::oom_score(host)?;
     namespaces::extra_hosts(host)?;
     namespaces::resolv_conf(host, "")?;
+    health::check(container.config.healthcheck.as_ref())?;
     refuse_for_now(host)?;
     if ordinary_user && (host.privileged || !host.devices.is_empty()) {
         return Err(Error::unsupported("devices need root: an ordinary user has none to give"));

@@ -7,7 +7,7 @@
 
 use crate::jobs::{Create, Made};
 use crate::local::{monitor_config, next_signal};
-use crate::monitor::{Monitor, Running, Start, Work};
+use crate::monitor::{Monitor, Probe, Running, Start, Work, spawn_probe};
 use crate::{Engine, execdriver};
 use base::Result;
 use base_http::api::container::CreateRequest;
@@ -97,8 +97,12 @@ impl Work for OwnWork {
         true
     }
 
-    fn release(&mut self) -> Result<()> {
+    fn probe(&mut self) -> Result<Probe> {
+        spawn_probe(&self.engine, self.made.container.id())
+    }
+
+    fn release(&mut self, exit_code: Option<i32>) -> Result<()> {
         let Some(_lock) = self.made.container.lock_if_there()? else { return Ok(()) };
-        self.engine.release_ended(&self.made.container)
+        self.engine.release_ended(&self.made.container, exit_code)
     }
 }

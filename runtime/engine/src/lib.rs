@@ -12,8 +12,10 @@ mod changes;
 mod claim;
 mod container;
 mod engine;
+mod events;
 mod execdriver;
 mod given;
+mod health;
 mod in_place;
 mod jobs;
 mod local;
@@ -23,6 +25,7 @@ mod resources;
 mod runconfig;
 mod security;
 mod server;
+mod tree;
 mod volume;
 
 pub use claim::check as check_run_folder;

@@ -6,7 +6,7 @@
 //! it hands to the client.
 
 use crate::container::Container;
-use crate::monitor::{Config, Monitor, Policy, Running, Start, Work};
+use crate::monitor::{Config, Monitor, Policy, Probe, Running, Start, Work, spawn_probe};
 use crate::{Engine, execdriver};
 use base::{Error, OnError, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -193,6 +193,7 @@ pub(crate) fn monitor_config(container: &Container, foreground: bool) -> Config 
         direct: foreground && !log && !config.tty,
         log,
         policy: policy_of(container),
+        health: crate::health::times(&container.record),
     }
 }
 
@@ -222,7 +223,11 @@ impl Work for LocalWork {
         Ok(Start::Done(Running { process: started.process, terminal: started.terminal }))
     }
 
-    fn release(&mut self) -> Result<()> {
-        self.engine.release(&self.id)
+    fn probe(&mut self) -> Result<Probe> {
+        spawn_probe(&self.engine, &self.id)
+    }
+
+    fn release(&mut self, exit_code: Option<i32>) -> Result<()> {
+        self.engine.release(&self.id, exit_code)
     }
 }

@@ -1,5 +1,6 @@
 //! What the image says and what the command line says, merged as Docker does. Pure.
 
+use crate::health;
 use base::{Error, Result};
 use base_http::api::container::ContainerConfig;
 use imgstore::ImageConfig;
@@ -32,6 +33,11 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &ImageConfig) -> Result
     volumes.extend(config.volumes.take().unwrap_or_default());
     let any = volumes.keys().next().is_some();
     config.volumes = any.then_some(volumes);
+    let of_image = match image.healthcheck.text() {
+        "" | "null" => None,
+        _ => image.healthcheck.parse().ok(),
+    };
+    config.healthcheck = health::merge(config.healthcheck.take(), of_image);
     if config.stop_timeout.is_none() {
         config.stop_timeout = image.stop_timeout.map(i64::from);
     }

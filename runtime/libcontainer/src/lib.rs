@@ -27,6 +27,7 @@ mod start;
 pub mod users;
 
 pub use exec::{Exec, exec};
+pub use root::OpenRoot;
 pub use spec::{
     Bind, FileSystem, Namespace, Namespaces, Program, Propagation, ResourceLimit, RootSource,
     SharedMemory, Spec, Stdio, UserNamespace,

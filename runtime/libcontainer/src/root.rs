@@ -42,6 +42,32 @@ pub(crate) fn detached(source: &RootSource) -> Result<Option<OwnedFd>> {
     }
 }
 
+/// A root that is open for looking into and changing, while no container runs on it. Nothing of it is
+/// visible to others, and it goes with this value.
+pub struct OpenRoot {
+    _mount: OwnedFd,
+    folder: OwnedFd,
+}
+
+impl OpenRoot {
+    /// Mounts it.
+    pub fn of(source: &RootSource) -> Result<OpenRoot> {
+        let Some(mount) = detached(source)? else {
+            return Err(Error::unsupported(
+                "the files of a container that does not run need fsopen and fsmount (Linux 5.2) and \
+                 root: start it first",
+            ));
+        };
+        let folder = open(&mount)?;
+        Ok(OpenRoot { _mount: mount, folder })
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
 fn no_overlay() -> Error {
     Error::unsupported("mount overlay: the kernel lacks CONFIG_OVERLAY_FS; use --driver vfs")
 }

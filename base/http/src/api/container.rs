@@ -67,6 +67,8 @@ json_object! {
         "StopSignal" ? => pub stop_signal: String,
         /// Seconds between that signal and SIGKILL.
         "StopTimeout" ? => pub stop_timeout: Option<i64>,
+        /// How its health is probed.
+        "Healthcheck" ? => pub healthcheck: Option<HealthConfig>,
     }
 }
 
@@ -120,6 +122,54 @@ json_object! {
 }
 
 json_object! {
+    /// The answer to `POST /commit`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct CommitResponse {
+        /// The new image's.
+        "Id" => pub id: String,
+    }
+}
+
+json_object! {
+    /// A row of `GET /containers/ID/changes`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct ContainerChange {
+        /// With a slash before it.
+        "Path" => pub path: String,
+        /// 0 changed, 1 added, 2 removed.
+        "Kind" => pub kind: u32,
+    }
+}
+
+json_object! {
+    /// What one probe gave.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct HealthResult {
+        /// When it began, RFC 3339.
+        "Start" => pub start: String,
+        /// When it ended.
+        "End" => pub end: String,
+        /// 0 for healthy, -1 when it took too long.
+        "ExitCode" => pub exit_code: i64,
+        /// The beginning of what it wrote.
+        "Output" => pub output: String,
+    }
+}
+
+json_object! {
+    /// A container's health.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct Health {
+        /// starting, healthy, unhealthy.
+        "Status" => pub status: String,
+        /// Failures since the last success.
+        "FailingStreak" => pub failing_streak: i64,
+        /// The last five results, the oldest first.
+        "Log" => pub log: Vec<HealthResult>,
+    }
+}
+
+json_object! {
     /// Where a container is in its life.
     #[derive(Clone, Debug, Default, PartialEq)]
     pub struct ContainerState {
@@ -145,6 +195,8 @@ json_object! {
         "StartedAt" => pub started_at: String,
         /// When it ended.
         "FinishedAt" => pub finished_at: String,
+        /// Its health, if it is probed.
+        "Health" ? => pub health: Option<Health>,
     }
 }
 
@@ -320,5 +372,22 @@ json_object! {
     pub struct UpdateResponse {
         /// What the user should know.
         "Warnings" => pub warnings: Vec<String>,
+    }
+}
+
+json_object! {
+    /// What lies at a path in a container: a header of the archive's routes.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct PathStat {
+        /// The last name of the path.
+        "name" => pub name: String,
+        /// Bytes.
+        "size" => pub size: i64,
+        /// Kind and permissions as Go's os.FileMode has them.
+        "mode" => pub mode: u32,
+        /// When it was changed, RFC 3339.
+        "mtime" => pub mtime: String,
+        /// Where a symbolic link leads, as a path in the container.
+        "linkTarget" => pub link_target: String,
     }
 }

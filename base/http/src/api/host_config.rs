@@ -190,6 +190,8 @@ json_object! {
         "DnsSearch" ? => pub dns_search: Vec<String>,
         /// HOST:IP, lines for /etc/hosts.
         "ExtraHosts" ? => pub extra_hosts: Option<Vec<String>>,
+        /// Our own: what becomes unhealthy is restarted.
+        "RestartUnhealthy" ? => pub restart_unhealthy: bool,
         /// Each `--mount`.
         "Mounts" ? => pub mounts: Vec<Mount>,
         /// CONTAINER[:ro]: all mounts of that container.

@@ -51,6 +51,29 @@ macro_rules! container_flags {
                 .checked($crate::env_file::check),
             Flag::text("env-file", "list", "Read in a file of environment variables"),
             Flag::text("group-add", "list", "Add additional groups to join"),
+            Flag::text("health-cmd", "string", "Command to run to check health"),
+            Flag::text("health-interval", "duration", "Time between running the check (ms|s|m|h)")
+                .checked($crate::create_request::check_duration),
+            Flag::number("health-retries", "Consecutive failures needed to report unhealthy"),
+            Flag::text(
+                "health-start-interval",
+                "duration",
+                "Time between running the check during the start period (ms|s|m|h)",
+            )
+            .checked($crate::create_request::check_duration),
+            Flag::text(
+                "health-start-period",
+                "duration",
+                "Start period for the container to initialize before starting health-retries \
+                 countdown (ms|s|m|h)",
+            )
+            .checked($crate::create_request::check_duration),
+            Flag::text(
+                "health-timeout",
+                "duration",
+                "Maximum time to allow one check to run (ms|s|m|h)",
+            )
+            .checked($crate::create_request::check_duration),
             Flag::switch("help", "Print usage"),
             Flag::text("hostname", "string", "Container host name").short(b'h'),
             Flag::switch(
@@ -81,6 +104,7 @@ macro_rules! container_flags {
             Flag::text("mount", "mount", "Attach a filesystem mount to the container"),
             Flag::text("name", "string", "Assign a name to the container"),
             Flag::text("network", "network", "Connect a container to a network").alias("net"),
+            Flag::switch("no-healthcheck", "Disable any container-specified HEALTHCHECK"),
             Flag::switch("oom-kill-disable", "Disable OOM Killer"),
             Flag::number("oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)"),
             Flag::text("pid", "string", "PID namespace to use"),
@@ -94,6 +118,7 @@ macro_rules! container_flags {
             Flag::text("restart", "string", "Restart policy to apply when a container exits")
                 .default("no")
                 .checked($crate::create_request::check_restart),
+            Flag::switch("restart-unhealthy", "Restart the container when it becomes unhealthy"),
             Flag::switch(
                 "rm",
                 "Automatically remove the container and its associated anonymous volumes when it \

@@ -5,8 +5,11 @@
 
 mod attach;
 mod boot;
+mod commit;
 mod container_flags;
+mod cp;
 mod create;
+mod events;
 mod exec;
 mod images;
 mod import;
@@ -24,6 +27,7 @@ mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
+mod save;
 mod start;
 mod stats;
 mod stop;
@@ -59,8 +63,12 @@ pub(crate) static PROGRAM: Program = Program {
             "Containers",
             &[
                 &attach::COMMAND,
+                &commit::COMMIT,
+                &cp::COMMAND,
                 &create::COMMAND,
+                &commit::DIFF,
                 &exec::COMMAND,
+                &save::EXPORT,
                 &inspect::COMMAND,
                 &kill::COMMAND,
                 &logs::COMMAND,
@@ -81,14 +89,21 @@ pub(crate) static PROGRAM: Program = Program {
         ),
         (
             "Images",
-            &[&images::COMMAND, &import::COMMAND, &load::COMMAND, &pull::COMMAND, &rmi::COMMAND],
+            &[
+                &images::COMMAND,
+                &import::COMMAND,
+                &load::COMMAND,
+                &pull::COMMAND,
+                &rmi::COMMAND,
+                &save::SAVE,
+            ],
         ),
         (
             "Volumes",
             &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
         ),
         ("Registries", &[&login::COMMAND, &login::LOGOUT]),
-        ("System", &[&boot::COMMAND, &info::COMMAND, &version::COMMAND]),
+        ("System", &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &version::COMMAND]),
     ],
 };
 
@@ -96,8 +111,13 @@ pub(crate) static PROGRAM: Program = Program {
 const VERBS: &[(&str, Verb)] = &[
     ("attach", attach::run),
     ("boot", boot::run),
+    ("commit", commit::commit),
+    ("cp", cp::run),
     ("create", create::run),
+    ("diff", commit::diff),
+    ("events", events::run),
     ("exec", exec::run),
+    ("export", save::export),
     ("images", images::run),
     ("import", import::run),
     ("info", info::run),
@@ -115,6 +135,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("rm", rm::run),
     ("rmi", rmi::run),
     ("run", run::run),
+    ("save", save::save),
     ("start", start::run),
     ("stats", stats::run),
     ("stop", stop::run),

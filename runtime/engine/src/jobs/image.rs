@@ -1,12 +1,12 @@
 //! The jobs of images: `images`, `image_inspect`, `image_delete`, `load`, `import`.
 
-use crate::{Engine, changes};
+use crate::{Engine, changes, events};
 use base::Result;
 use base::digest::Digest;
 use base_http::api::container::ContainerConfig;
 use base_http::api::image::{DeleteResponse, GraphDriverData, ImageInspect, ImageSummary, RootFs};
-use imgstore::{ImageConfig, ImportOptions, LoadEvent, Removed};
-use std::io::Read;
+use imgstore::{Form, ImageConfig, ImportOptions, LoadEvent, Removed};
+use std::io::{Read, Write};
 
 /// `images`.
 pub(crate) struct Images;
@@ -108,6 +108,13 @@ pub(crate) struct RemoveImage {
 impl RemoveImage {
     pub(crate) fn run(self, engine: &Engine) -> Result<Vec<DeleteResponse>> {
         let removed = engine.store()?.remove(&self.image, self.force)?;
+        let tell = |action, id: &str| events::of(engine.folders(), "image", action, id, &[]);
+        for one in &removed {
+            match one {
+                Removed::Untagged(name) => tell("untag", name),
+                Removed::Deleted(id) => tell("delete", &id.to_string()),
+            }
+        }
         Ok(removed
             .into_iter()
             .map(|one| match one {
@@ -131,12 +138,26 @@ impl Load {
         let loaded = engine.store()?.load(archive, &mut |_: LoadEvent<'_>| ())?;
         let mut lines = Vec::new();
         for image in loaded {
+            let name = image.names.first().map_or("", String::as_str);
+            let id = image.id.to_string();
+            events::of(engine.folders(), "image", "load", &id, &[("name", name)]);
             if image.names.is_empty() {
                 lines.push(format!("Loaded image ID: {}\n", image.id));
             }
             lines.extend(image.names.iter().map(|name| format!("Loaded image: {name}\n")));
         }
         Ok(lines)
+    }
+}
+
+/// `save`: images as an archive.
+pub(crate) struct Save {
+    pub(crate) images: Vec<String>,
+}
+
+impl Save {
+    pub(crate) fn run(self, engine: &Engine, out: &mut dyn Write) -> Result<()> {
+        engine.store()?.save(&self.images, Form::Docker, out)
     }
 }
 
@@ -161,6 +182,8 @@ impl Import {
             config,
             message: self.message,
         };
-        engine.store()?.import(tar, options).map(|id| id.to_string())
+        let id = engine.store()?.import(tar, options)?.to_string();
+        events::of(engine.folders(), "image", "import", &id, &[]);
+        Ok(id)
     }
 }

@@ -17,6 +17,7 @@ impl Inspect {
     pub(crate) fn run(self, engine: &Engine) -> Result<ContainerInspect> {
         let container = engine.containers().find(&self.container)?;
         let state = container.state();
+        let health = crate::health::read(&container);
         let file = |name: &str| container.run.join(name).display().to_string();
         let logs = container.record.host_config.log_config.kind != "none";
         let log_path = if logs { file("log") } else { String::new() };
@@ -32,7 +33,7 @@ impl Inspect {
             path: command.next().unwrap_or_default(),
             args: command.collect(),
             restart_count: i64::from(state.restart_count),
-            state: in_docker_terms(&state, paused),
+            state: ContainerState { health, ..in_docker_terms(&state, paused) },
             image: record.image,
             resolv_conf_path,
             hostname_path,

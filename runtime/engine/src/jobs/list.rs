@@ -6,7 +6,7 @@ use base::json::Raw;
 use base::map::Map;
 use base::text::time::{ago, now, parse};
 use base::{Error, Result};
-use base_http::api::container::{ContainerSummary, SummaryHostConfig};
+use base_http::api::container::{ContainerSummary, Health, SummaryHostConfig};
 
 /// Lists containers, the newest first.
 pub(crate) struct List {
@@ -19,7 +19,8 @@ pub(crate) struct List {
 }
 
 /// Docker's filters of `ps` that are known here.
-const FILTERS: [&str; 7] = ["ancestor", "exited", "id", "label", "name", "status", "volume"];
+const FILTERS: [&str; 8] =
+    ["ancestor", "exited", "health", "id", "label", "name", "status", "volume"];
 
 impl List {
     fn check(&self) -> Result<()> {
@@ -45,6 +46,10 @@ impl List {
                     Some((label, text)) => labels.get(label).is_some_and(|found| found == text),
                     None => labels.get(value.as_str()).is_some(),
                 },
+                "health" => {
+                    let health = crate::health::read(container).map(|health| health.status);
+                    health.as_deref().unwrap_or("none") == value
+                }
                 "name" => named(&record.name, value),
                 "volume" => record
                     .mounts
@@ -88,6 +93,8 @@ impl List {
 fn row(container: &Container, state: &State) -> ContainerSummary {
     let record = &container.record;
     let paused = super::inspect::is_paused(state, &record.id);
+    let running = state.status == Status::Running;
+    let health = running.then(|| crate::health::read(container)).flatten();
     ContainerSummary {
         id: record.id.clone(),
         names: vec![format!("/{}", record.name)],
@@ -97,7 +104,7 @@ fn row(container: &Container, state: &State) -> ContainerSummary {
         created: parse(&record.created).map_or(0, |(seconds, _)| seconds),
         labels: record.config.labels.clone().unwrap_or_default(),
         state: word(state, paused).to_string(),
-        status: in_words(state) + if paused { " (Paused)" } else { "" },
+        status: in_words(state) + if paused { " (Paused)" } else { health_in_words(&health) },
         host_config: SummaryHostConfig { network_mode: record.host_config.network_mode.clone() },
         network_settings: Raw::of(&base::json::Empty),
         mounts: record.mounts.iter().map(super::inspect::shown).collect(),
@@ -129,6 +136,15 @@ fn named(name: &str, wanted: &str) -> bool {
         (true, false) => name.starts_with(wanted),
         (false, true) => name.ends_with(wanted),
         (false, false) => name.contains(wanted),
+    }
+}
+
+fn health_in_words(health: &Option<Health>) -> &'static str {
+    match health.as_ref().map(|health| health.status.as_str()) {
+        Some("healthy") => " (healthy)",
+        Some("unhealthy") => " (unhealthy)",
+        Some(_) => " (health: starting)",
+        None => "",
     }
 }
 

@@ -131,7 +131,7 @@ fn watch(container: &Container) -> Result<std::os::fd::OwnedFd> {
 
 /// Until something changes in the run folder; a second at most, because a killed monitor changes
 /// nothing.
-fn wait_for(changes: &std::os::fd::OwnedFd) -> Result<()> {
+pub(super) fn wait_for(changes: &std::os::fd::OwnedFd) -> Result<()> {
     let mut waiting = [PollFd::new(changes, PollFlags::IN)];
     match poll(&mut waiting, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })) {
         Ok(_) | Err(rustix::io::Errno::INTR) => (),

@@ -3,7 +3,10 @@
 //! A job is a plain value that a route or a worker makes; `run` does it with the engine. It never
 //! sees a request or a command line.
 
+mod archive;
+mod commit;
 mod create;
+mod events;
 mod exec;
 mod image;
 mod inspect;
@@ -25,9 +28,12 @@ mod update;
 mod volume;
 pub(crate) mod wait;
 
+pub(crate) use archive::Archive;
+pub(crate) use commit::{Changes, Commit, Export};
 pub(crate) use create::{Create, Made};
+pub(crate) use events::Events;
 pub(crate) use exec::{ExecCreate, Execs};
-pub(crate) use image::{Images, Import, InspectImage, Load, RemoveImage};
+pub(crate) use image::{Images, Import, InspectImage, Load, RemoveImage, Save};
 pub(crate) use inspect::Inspect;
 pub(crate) use kill::Kill;
 pub(crate) use list::List;

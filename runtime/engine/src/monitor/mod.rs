@@ -12,6 +12,7 @@
 
 mod attached;
 pub(crate) mod control;
+mod health;
 mod log;
 mod poll;
 mod process;
@@ -19,10 +20,11 @@ mod relay;
 mod restart;
 mod streams;
 
+pub(crate) use health::Probe;
 pub(crate) use log::{LogLine, LogReader};
 pub(crate) use poll::{Config, Monitor};
 pub use process::{monitor_main, worker_main};
-pub(crate) use process::{open_null, spawn_monitor, spawn_reaper};
+pub(crate) use process::{open_null, spawn_monitor, spawn_probe, spawn_reaper};
 pub(crate) use relay::Relay;
 pub(crate) use restart::Policy;
 pub(crate) use streams::container_outputs;
@@ -54,6 +56,12 @@ pub(crate) fn exit_code(status: &WaitIdStatus) -> i32 {
     status.exit_status().or_else(signal).unwrap_or(255)
 }
 
+/// Milliseconds since the boot, suspended time included.
+pub(crate) fn since_boot() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
 /// Sets a terminal's size.
 pub(crate) fn resize(terminal: BorrowedFd<'_>, columns: u16, rows: u16) -> Result<()> {
     let size =
@@ -81,6 +89,9 @@ pub(crate) trait Work {
     }
     /// The policy has nothing more to do, after a reboot neither.
     fn is_spent(&mut self) {}
+    /// Starts a worker that probes the container's health.
+    fn probe(&mut self) -> Result<Probe>;
     /// After the end: gives back the cgroup, and removes the container if it asked for that.
-    fn release(&mut self) -> Result<()>;
+    /// `exit_code`: it ran, and that is how it ended.
+    fn release(&mut self, exit_code: Option<i32>) -> Result<()>;
 }

@@ -2,11 +2,13 @@
 
 use super::attached::{Attached, CHUNK, Typed};
 use super::control::{self, Message};
+use super::health::Health;
 use super::log::Log;
 use super::restart::{Policy, Restarts};
 use super::streams::Streams;
-use super::{Running, Start, Work};
+use super::{Running, Start, Work, since_boot};
 use crate::container::{State, Status};
+use crate::health::Times;
 use base::sys::Errno;
 use base::sys::process::Process;
 use base::{Error, OnError, Result};
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub log: bool,
     /// When it is started again.
     pub policy: Policy,
+    /// When its health is probed.
+    pub health: Option<Times>,
 }
 
 /// At most so many clients and connections at once.
@@ -72,6 +76,7 @@ pub(crate) struct Monitor {
     started: u64,
     /// When it is to be started again.
     due: Option<u64>,
+    health: Option<Health>,
 }
 
 /// What a ready descriptor belongs to.
@@ -80,6 +85,7 @@ enum Source {
     Extra(usize),
     Listener,
     Worker,
+    Probe,
     Process,
     Output(usize),
     Terminal,
@@ -114,8 +120,9 @@ impl Monitor {
             over: false,
             exit_code: NEVER_STARTED,
             restarts: Restarts::default(),
-            started: now(),
+            started: since_boot(),
             due: None,
+            health: config.health.map(Health::new),
         };
         let state = State::read(run).unwrap_or_default();
         monitor.restarts = Restarts::new(config.policy, state.restart_count);
@@ -128,6 +135,7 @@ impl Monitor {
                         monitor.streams.open_outputs(run)?;
                     }
                     monitor.container = Some(Running { process, terminal: None });
+                    monitor.health.iter_mut().for_each(|health| health.begin(since_boot()));
                 }
                 // Its end was seen by nobody: that is written down, and a new start may follow. Not
                 // here: who makes a monitor holds the lock that a release needs.
@@ -162,9 +170,10 @@ impl Monitor {
             self.over &= !self.run.exists();
             return Ok(Vec::new());
         }
-        if self.due.is_some_and(|due| now() >= due) {
+        if self.due.is_some_and(|due| since_boot() >= due) {
             self.restart();
         }
+        self.probe_health();
         let mut ready_extras = Vec::new();
         let mut asked = false;
         for (source, flags) in self.wait(extras)? {
@@ -173,6 +182,9 @@ impl Monitor {
                 Source::Extra(number) => ready_extras.push(number),
                 Source::Listener => self.accept(),
                 Source::Worker => self.worker_answered(),
+                Source::Probe => {
+                    self.health.iter_mut().for_each(|health| health.reported(since_boot()));
+                }
                 Source::Process => self.process_ended(),
                 Source::Output(number) => self.read_output(number),
                 Source::Terminal => self.read_terminal(flags),
@@ -211,6 +223,9 @@ impl Monitor {
         }
         if let Some(worker) = &self.worker {
             add(Source::Worker, worker.as_fd(), PollFlags::IN);
+        }
+        if let Some(report) = self.health.as_ref().and_then(Health::report) {
+            add(Source::Probe, report, PollFlags::IN);
         }
         if let Some(container) = &self.container {
             let end = container.process.end().on("watch", "container")?;
@@ -251,7 +266,9 @@ impl Monitor {
             && self.due.is_none();
         let due_now = self.ending.is_some() && self.streams.are_drained();
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let rest = self.due.map(|due| due.saturating_sub(now()));
+        let probe = self.health.as_ref().and_then(Health::next);
+        let next = [self.due, probe].into_iter().flatten().min();
+        let rest = next.map(|due| due.saturating_sub(since_boot()));
         let rest = rest.map(|rest| Timespec {
             tv_sec: (rest / 1000) as i64,
             tv_nsec: (rest % 1000 * 1_000_000) as _,
@@ -385,8 +402,22 @@ impl Monitor {
         Ok(())
     }
 
+    /// Starts a probe that is due.
+    fn probe_health(&mut self) {
+        let Some(health) = &mut self.health else { return };
+        if health.next().is_none_or(|due| since_boot() < due) {
+            return;
+        }
+        let probe = self.work.probe();
+        if let Err(error) = &probe {
+            base::log::warn(error.message());
+        }
+        health.started(probe.ok(), since_boot());
+    }
+
     fn runs(&mut self, mut running: Running) {
-        self.started = now();
+        self.started = since_boot();
+        self.health.iter_mut().for_each(|health| health.begin(since_boot()));
         self.streams.terminal = running.terminal.take();
         if let Some(terminal) = &self.streams.terminal {
             let _ = rustix::io::ioctl_fionbio(terminal, true);
@@ -412,7 +443,7 @@ impl Monitor {
             state.process = None;
             let _ = state.write(&self.run);
         }
-        if let Err(error) = self.work.release() {
+        if let Err(error) = self.work.release(None) {
             base::log::warn(error.message());
         }
         if !self.run.exists() {
@@ -469,6 +500,7 @@ impl Monitor {
 
     fn process_ended(&mut self) {
         let Some(container) = self.container.take() else { return };
+        self.health.iter_mut().for_each(Health::stop);
         let kept = !self.work.leaves_nothing();
         let mut state = kept.then(|| State::read(&self.run)).flatten().unwrap_or_default();
         match container.process.wait() {
@@ -582,7 +614,7 @@ impl Monitor {
 
     /// Writes down the end, and either sets the time of the next start or is over.
     fn restart_or_end(&mut self, mut state: State) {
-        let ran = now().saturating_sub(self.started);
+        let ran = since_boot().saturating_sub(self.started);
         let may = self.config.policy != Policy::No && self.work.may_restart();
         let delay = may.then(|| self.restarts.after_end(state.exit_code, ran)).flatten();
         state.restarting = delay.is_some();
@@ -591,7 +623,7 @@ impl Monitor {
             self.work.is_spent();
         }
         self.write_end(state);
-        self.due = delay.map(|delay| now() + delay);
+        self.due = delay.map(|delay| since_boot() + delay);
         self.over = delay.is_none();
     }
 
@@ -602,7 +634,7 @@ impl Monitor {
         state.finished = Some(base::text::time::now());
         let mut result = Ok(());
         if self.work.leaves_nothing() {
-            result = self.work.release();
+            result = self.work.release(Some(state.exit_code));
             if result.is_ok() {
                 return;
             }
@@ -614,7 +646,8 @@ impl Monitor {
             Err(error) => base::log::warn(error.message()),
             Ok(()) => (),
         }
-        if let Err(error) = result.and_then(|()| self.work.release()) {
+        let exit_code = Some(state.exit_code);
+        if let Err(error) = result.and_then(|()| self.work.release(exit_code)) {
             base::log::warn(error.message());
         }
     }
@@ -625,12 +658,6 @@ impl Drop for Monitor {
         // Unless a successor has bound its own; the folder may be gone with the container.
         let _ = base::paths::unlink(&self.run.join(control::SOCKET));
     }
-}
-
-/// Milliseconds since the boot, suspended time included.
-fn now() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
 /// The state of a container whose end nobody saw.

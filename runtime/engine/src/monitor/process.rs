@@ -2,7 +2,7 @@
 //! other names.
 
 use super::control::{self, Message};
-use super::{Monitor, Start, Work};
+use super::{Monitor, Probe, Start, Work};
 use crate::Engine;
 use crate::container::{State, Status, Wish};
 use base::sys::{pass, spawn};
@@ -80,6 +80,13 @@ pub(crate) fn spawn_reaper(engine: &Engine, id: &str, driver: &str) -> Result<()
     start(engine, WORKER, &["reap", id, driver], &[]).map(drop)
 }
 
+/// Starts a worker that probes a container's health.
+pub(crate) fn spawn_probe(engine: &Engine, id: &str) -> Result<Probe> {
+    let (report, write) = pipe_with(PipeFlags::CLOEXEC).on("pipe", "worker")?;
+    let pid = start(engine, WORKER, &["probe", id], &[write.as_fd()])?;
+    Ok(Probe { pid, report })
+}
+
 /// root, run, driver, and what follows them.
 fn engine_of(mut words: impl Iterator<Item = OsString>) -> Result<(Arc<Engine>, Vec<String>)> {
     let (Some(root), Some(run), Some(driver)) = (words.next(), words.next(), words.next()) else {
@@ -104,11 +111,13 @@ pub fn monitor_main(words: Vec<OsString>) -> ExitCode {
     let mut monitor = match monitor {
         Ok(monitor) => monitor,
         Err(error) => {
-            tell(report, b"-", error.message().as_bytes());
+            tell(report.as_ref(), b"-", error.message().as_bytes());
             return ExitCode::FAILURE;
         }
     };
-    tell(report, b"+", b"");
+    tell(report.as_ref(), b"+", b"");
+    // Its end is what says that we listen.
+    drop(report);
     while !monitor.is_over() {
         if let Err(error) = monitor.turn(&[]) {
             base::log::warn(error.message());
@@ -118,9 +127,9 @@ pub fn monitor_main(words: Vec<OsString>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn tell(report: Option<OwnedFd>, sign: &[u8], text: &[u8]) {
+fn tell(report: Option<&OwnedFd>, sign: &[u8], text: &[u8]) {
     if let Some(report) = report {
-        let _ = rustix::io::write(&report, &[sign, text].concat());
+        let _ = rustix::io::write(report, &[sign, text].concat());
     }
 }
 
@@ -134,8 +143,11 @@ pub fn worker_main(words: Vec<OsString>) -> ExitCode {
         match job.as_str() {
             "start" => start_and_report(&engine, &id, stdin, report.as_ref(), false),
             "restart" => start_and_report(&engine, &id, stdin, report.as_ref(), true),
-            "release" => engine.release(&id),
+            "release" => engine.release(&id, word().parse().ok()),
             "reap" => engine.reap(&id, &word()),
+            "probe" => crate::health::probe(&engine, &id).map(|healthy| {
+                tell(report.as_ref(), if healthy { b"+" } else { b"-" }, b"");
+            }),
             _ => Err(Error::bad_input(format!("unknown job {job:?}"))),
         }
     });
@@ -247,10 +259,15 @@ impl Work for ProcessWork {
         }
     }
 
-    fn release(&mut self) -> Result<()> {
+    fn probe(&mut self) -> Result<Probe> {
+        spawn_probe(&self.engine, &self.id)
+    }
+
+    fn release(&mut self, exit_code: Option<i32>) -> Result<()> {
+        let code = exit_code.map_or(String::new(), |code| code.to_string());
         // A worker that was killed in the middle has left something: another one goes on.
         for _ in 0..5 {
-            let worker = start(&self.engine, WORKER, &["release", &self.id], &[])?;
+            let worker = start(&self.engine, WORKER, &["release", &self.id, &code], &[])?;
             let ended = waitpid(Some(worker), WaitOptions::empty()).on("wait for", "worker")?;
             if ended.is_some_and(|(_, status)| status.exit_status().is_some()) {
                 return Ok(());

@@ -106,6 +106,36 @@ pub(super) fn top(request: &mut Request<'_>) -> Result<Next> {
     Ok(Next::Request)
 }
 
+pub(super) fn changes(request: &mut Request<'_>) -> Result<Next> {
+    let found = jobs::Changes { container: request.object() }.run(request.engine)?;
+    request.answer().json(200, &found)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn export(request: &mut Request<'_>) -> Result<Next> {
+    super::archive(request.answer(), "application/octet-stream", &mut |out| {
+        jobs::Export { container: request.object() }.run(request.engine, out)
+    })
+}
+
+pub(super) fn commit(request: &mut Request<'_>) -> Result<Next> {
+    // The configuration that may be sent here is what the container has anyway.
+    request.body().whole(JSON_CAP)?;
+    let (repository, tag) = (request.text("repo"), request.text("tag"));
+    let changes = request.head.query.iter().filter(|(key, _)| key == "changes");
+    let job = jobs::Commit {
+        container: request.text("container"),
+        name: if tag.is_empty() { repository } else { format!("{repository}:{tag}") },
+        author: request.text("author"),
+        message: request.text("comment"),
+        pause: request.head.query("pause").map(|_| request.head.flag("pause")),
+        changes: changes.flat_map(|(_, lines)| lines.lines().map(str::to_string)).collect(),
+    };
+    let made = job.run(request.engine)?;
+    request.answer().json(201, &made)?;
+    Ok(Next::Request)
+}
+
 pub(super) fn kill(request: &mut Request<'_>) -> Result<Next> {
     let job = jobs::Kill { container: request.object(), signal: request.text("signal") };
     job.run(request.engine)?;

@@ -29,8 +29,22 @@ pub(super) fn tag(request: &mut Request<'_>) -> Result<Next> {
     let (repository, tag) = (request.text("repo"), request.text("tag"));
     let name = if tag.is_empty() { repository } else { format!("{repository}:{tag}") };
     request.engine.store()?.tag(request.object, &name)?;
+    let more = [("name", name.as_str())];
+    crate::events::of(request.engine.folders(), "image", "tag", request.object, &more);
     request.answer().empty(201)?;
     Ok(Next::Request)
+}
+
+pub(super) fn save(request: &mut Request<'_>) -> Result<Next> {
+    let names = request.head.query.iter().filter(|(key, _)| key == "names");
+    let mut images: Vec<String> =
+        names.flat_map(|(_, value)| value.split(',').map(str::to_string)).collect();
+    if !request.object.is_empty() {
+        images.push(request.object());
+    }
+    super::archive(request.answer(), "application/x-tar", &mut |out| {
+        jobs::Save { images: images.clone() }.run(request.engine, out)
+    })
 }
 
 pub(super) fn load(request: &mut Request<'_>) -> Result<Next> {

@@ -1,5 +1,6 @@
 //! The server: one connection, one request after another, each from its route to its job.
 
+mod archive;
 mod containers;
 mod exec;
 mod images;
@@ -8,17 +9,18 @@ mod system;
 mod volumes;
 
 use crate::{Engine, claim};
-use base::{Error, Result};
-use base_http::answer::Answer;
+use base::{Error, OnError, Result};
+use base_http::answer::{Answer, Chunks};
 use base_http::body::Body;
 use base_http::head::{Method, RequestHead, read_request};
 use base_http::input::Input;
+use std::io::{self, BufWriter, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 /// One request on its way.
 struct Request<'a> {
-    engine: &'a Engine,
+    engine: &'a Arc<Engine>,
     head: &'a RequestHead,
     input: &'a mut Input,
     connection: &'a UnixStream,
@@ -61,6 +63,55 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The body of an answer that is an archive: its head is sent with the first bytes, so that what fails
+/// before is answered as an error. What fails later cuts the body off, and is said in the log.
+struct Archive<'a> {
+    answer: Option<Answer<'a>>,
+    content_type: &'static str,
+    chunks: Option<Chunks<'a>>,
+    /// Nobody reads any more.
+    deaf: bool,
+}
+
+impl Write for Archive<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(answer) = self.answer.take() {
+            let chunks = answer.stream(200, self.content_type).map_err(io::Error::other)?;
+            self.chunks = Some(chunks);
+        }
+        match &mut self.chunks {
+            Some(chunks) => {
+                let sent = chunks.chunk(bytes);
+                self.deaf |= sent.is_err();
+                sent.map(|()| bytes.len())
+            }
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Answers with an archive.
+fn archive(
+    answer: Answer<'_>,
+    content_type: &'static str,
+    fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+) -> Result<Next> {
+    let mut archive = Archive { answer: Some(answer), content_type, chunks: None, deaf: false };
+    let done = fill(&mut BufWriter::with_capacity(64 << 10, &mut archive));
+    let done = match (done, archive.chunks) {
+        (Err(error), None) => return Err(error),
+        (Ok(()), Some(chunks)) => chunks.finish().on("write", "the archive"),
+        (done, _) => done,
+    };
+    if let (Err(error), false) = (&done, archive.deaf) {
+        base::log::warn(error.message());
+    }
+    Ok(if done.is_ok() { Next::Request } else { Next::Close })
+}
+
 /// Does a request and answers it. An error is answered by the caller: nothing has been sent then.
 type Handler = fn(&mut Request<'_>) -> Result<Next>;
 
@@ -78,6 +129,7 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
     (Method::Get, "/info", system::info),
+    (Method::Get, "/events", streams::events),
     (Method::Post, "/auth", system::auth),
     // Our own, for boot scripts.
     (Method::Post, "/coracle/boot", system::boot),
@@ -94,7 +146,13 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Post, "/containers/*/update", containers::update),
     (Method::Get, "/containers/*/stats", streams::stats),
     (Method::Get, "/containers/*/top", containers::top),
+    (Method::Get, "/containers/*/changes", containers::changes),
+    (Method::Get, "/containers/*/export", containers::export),
+    (Method::Post, "/commit", containers::commit),
     (Method::Post, "/containers/*/resize", containers::resize),
+    (Method::Get, "/containers/*/archive", archive::get),
+    (Method::Head, "/containers/*/archive", archive::stat),
+    (Method::Put, "/containers/*/archive", archive::put),
     (Method::Post, "/containers/*/wait", streams::wait),
     (Method::Post, "/containers/*/attach", streams::attach),
     (Method::Get, "/containers/*/logs", streams::logs),
@@ -106,6 +164,8 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Get, "/images/json", images::list),
     (Method::Post, "/images/create", images::create),
     (Method::Post, "/images/load", images::load),
+    (Method::Get, "/images/get", images::save),
+    (Method::Get, "/images/*/get", images::save),
     (Method::Get, "/images/*/json", images::inspect),
     (Method::Delete, "/images/*", images::remove),
     (Method::Post, "/images/*/tag", images::tag),
@@ -130,7 +190,7 @@ fn route(method: Method, path: &str) -> Option<(Handler, &str)> {
 
 /// Containers are asked about with their own run folder alone.
 fn allowed(request: &Request<'_>) -> Result<()> {
-    match ["/containers/", "/volumes", "/coracle/"]
+    match ["/containers/", "/volumes", "/events", "/coracle/"]
         .iter()
         .any(|path| request.head.path.starts_with(path))
     {
