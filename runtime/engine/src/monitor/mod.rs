@@ -58,8 +58,7 @@ pub(crate) fn exit_code(status: &WaitIdStatus) -> i32 {
 
 /// Milliseconds since the boot, suspended time included.
 pub(crate) fn since_boot() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+    base::sys::clock::since_boot().as_millis() as u64
 }
 
 /// Sets a terminal's size.
