@@ -23,6 +23,8 @@ pub fn main(words: &[String]) -> ExitCode {
         "signal" => signal_self(number(1)),
         "trap" => return trap(number(1) as u8),
         "eat" => eat(number(1)),
+        "burn" => burn(number(1)),
+        "grep" => grep(word(1), word(2)),
         "fork" => fork(number(1)),
         "id" => print(&format!("{}:{} pid {}", getuid().as_raw(), getgid().as_raw(), getpid())),
         "cat" => cat(word(1)),
@@ -107,6 +109,24 @@ fn eat(megabytes: u64) -> std::io::Result<()> {
         taken.push(block);
     }
     print(&format!("{} MB", taken.len()))
+}
+
+/// Is busy for so many milliseconds, and says whether it had the processor for most of them.
+fn burn(millis: u64) -> std::io::Result<()> {
+    let begin = std::time::Instant::now();
+    let mut number = 0_u64;
+    while begin.elapsed() < Duration::from_millis(millis) {
+        number = std::hint::black_box(number.wrapping_add(1));
+    }
+    let wall = begin.elapsed();
+    let used = base::sys::clock::processor_time();
+    print(if used * 2 < wall { "held back" } else { "not held back" })
+}
+
+/// The lines of a file with this text.
+fn grep(text: &str, path: &str) -> std::io::Result<()> {
+    let file = std::fs::read_to_string(path)?;
+    file.lines().filter(|line| line.contains(text)).try_for_each(print)
 }
 
 /// How many processes of so many could be started.

@@ -2,6 +2,7 @@
 //! folders, where other commands change it too.
 
 use crate::container::{Container, Containers, Recent, State, Status};
+use crate::events;
 use crate::jobs::Execs;
 use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
@@ -84,6 +85,11 @@ impl Engine {
         Volumes::new(&self.folders.root)
     }
 
+    /// Tells what happened to a container.
+    pub(crate) fn tell(&self, container: &Container, action: &str, more: &[(&str, &str)]) {
+        events::of_container(&self.folders, &container.record, action, more);
+    }
+
     /// The store, opened at its first use.
     pub(crate) fn store(&self) -> Result<&Store> {
         if let Some(store) = self.store.get() {
@@ -160,19 +166,30 @@ impl Engine {
     }
 
     /// After a container's end: its cgroup goes; so does all of it, if it asked for that.
-    pub(crate) fn release(&self, id: &str) -> Result<()> {
+    /// `exit_code`: it ran, and that is how it ended.
+    pub(crate) fn release(&self, id: &str, exit_code: Option<i32>) -> Result<()> {
         let Some(container) = self.containers().open(id)? else { return Ok(()) };
         let Some(_lock) = container.lock_if_there()? else { return Ok(()) };
         match container.state().status {
             // Started again meanwhile.
             Status::Running => Ok(()),
-            _ => self.release_ended(&container),
+            _ => self.release_ended(&container, exit_code),
         }
     }
 
     /// The same for one that is known to have ended. The caller holds the container's lock.
-    pub(crate) fn release_ended(&self, container: &Container) -> Result<()> {
+    pub(crate) fn release_ended(
+        &self,
+        container: &Container,
+        exit_code: Option<i32>,
+    ) -> Result<()> {
         let id = container.id();
+        if let Some(code) = exit_code {
+            if State::read(&container.run).is_some_and(|state| state.out_of_memory) {
+                self.tell(container, "oom", &[]);
+            }
+            self.tell(container, "die", &[("exitCode", &code.to_string())]);
+        }
         let mut result = libcontainer::cgroup::remove(id);
         if result.is_err() {
             // Processes of a container without a PID namespace of its own, or a first process that
@@ -207,6 +224,7 @@ impl Engine {
     fn put_away(&self, container: &Container) -> Result<()> {
         let id = container.id();
         let mut result = self.containers().remove(container);
+        self.tell(container, "destroy", &[]);
         let image = Digest::parse(&container.record.image)?;
         result = result.and(self.store()?.release(&image, id));
         if container.record.host_config.auto_remove {
@@ -250,7 +268,9 @@ impl Engine {
                 users.join(", ")
             )));
         }
-        self.volumes().remove(volume)
+        self.volumes().remove(volume)?;
+        events::of(&self.folders, "volume", "destroy", &volume.name, &[("driver", "local")]);
+        Ok(())
     }
 
     /// The ids of the containers that use a volume.
@@ -333,7 +353,7 @@ impl Engine {
         {
             return false;
         }
-        match self.release(container.id()) {
+        match self.release(container.id(), None) {
             Ok(()) => true,
             Err(error) => {
                 base::log::warn(error.message());

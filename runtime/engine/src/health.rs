@@ -152,7 +152,8 @@ pub(crate) fn probe(engine: &Engine, id: &str) -> Result<bool> {
     }
     let mut health = read(&container).unwrap_or_default();
     let in_start_period = health.status == "starting" && is_starting(&container, &config);
-    let was_unhealthy = health.status == "unhealthy";
+    let before = health.status.clone();
+    let was_unhealthy = before == "unhealthy";
     count(&mut health, code, in_start_period, or(config.retries, RETRIES));
     health.log.push(HealthResult {
         start: rfc3339(begun.0, begun.1),
@@ -164,6 +165,9 @@ pub(crate) fn probe(engine: &Engine, id: &str) -> Result<bool> {
     health.log.drain(..surplus);
     write_then_rename(&container.run, FILE, json::to_string(&health).as_bytes(), Sync::No)?;
     let unhealthy = health.status == "unhealthy";
+    if health.status != before {
+        engine.tell(&container, &format!("health_status: {}", health.status), &[]);
+    }
     if unhealthy && !was_unhealthy && container.record.host_config.restart_unhealthy {
         let stop = Stop { container: id.to_string(), seconds: None, signal: String::new() };
         Restart { stop }.run(engine)?;

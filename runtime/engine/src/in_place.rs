@@ -101,8 +101,8 @@ impl Work for OwnWork {
         spawn_probe(&self.engine, self.made.container.id())
     }
 
-    fn release(&mut self) -> Result<()> {
+    fn release(&mut self, exit_code: Option<i32>) -> Result<()> {
         let Some(_lock) = self.made.container.lock_if_there()? else { return Ok(()) };
-        self.engine.release_ended(&self.made.container)
+        self.engine.release_ended(&self.made.container, exit_code)
     }
 }

@@ -12,6 +12,7 @@ mod changes;
 mod claim;
 mod container;
 mod engine;
+mod events;
 mod execdriver;
 mod given;
 mod health;

@@ -10,6 +10,7 @@
 pub mod auth;
 pub mod container;
 pub mod error;
+pub mod events;
 pub mod exec;
 pub mod host_config;
 pub mod image;

@@ -15,6 +15,8 @@ mod watch;
 
 use super::settings::Settings;
 use super::url::Url;
+#[cfg(feature = "tls")]
+use base::Kind;
 use base::{Error, Result};
 pub(crate) use base_http::Method;
 use base_http::head::Headers;
@@ -85,19 +87,30 @@ impl<'a> Agent<'a> {
     /// By https, unless it may be http: then what the server speaks. Servers that speak https say so
     /// to a request by http, while one that speaks http may wait for the end of a line.
     #[cfg(feature = "tls")]
-    pub(crate) fn choose_scheme(&self, https: Url) -> Url {
-        if !self.settings.is_insecure(&https) {
-            return https;
+    pub(crate) fn choose_scheme(&self, https_url: Url) -> Url {
+        if !self.settings.is_insecure(&https_url) {
+            return https_url;
         }
-        let url = Url { https: false, target: "/v2/".to_owned(), ..https.clone() };
-        let probe =
-            Request { method: Method::Get, url: &url, headers: &[], payload: Payload::None };
-        let is_https = match self.fetch(probe) {
-            Ok(answer) => matches!(answer.status, 301..=308 | 400),
-            // Another failure would be one by https too.
-            Err(e) => e.kind() == base::Kind::BadInput,
+        let probe = |https: bool| {
+            let url = Url { https, target: "/v2/".to_owned(), ..https_url.clone() };
+            let payload = Payload::None;
+            self.fetch(Request { method: Method::Get, url: &url, headers: &[], payload })
         };
-        Url { https: is_https, ..https }
+        let perhaps = match probe(false) {
+            Ok(answer) => {
+                let to = answer.headers.get("location").unwrap_or_default();
+                answer.status == 400 || answer.status / 100 == 3 && to.starts_with("https://")
+            }
+            // No answer by http at all. Another failure would be one by https too.
+            Err(e) => e.kind() == Kind::BadInput,
+        };
+        // A certificate that is refused is one.
+        let is_https = perhaps
+            && match probe(true) {
+                Ok(_) => true,
+                Err(e) => e.kind() == Kind::Unsupported,
+            };
+        Url { https: is_https, ..https_url }
     }
 
     /// By https, unless it may be http.

@@ -7,7 +7,7 @@ use super::{Payload, Request, Response};
 use crate::registry::settings::Settings;
 use crate::registry::url::Url;
 use base::text::time;
-use base::{Error, Result};
+use base::{Error, Kind, Result};
 use base_http::head::ResponseHead;
 use base_http::{BodyKind, Method};
 use rustls::CertificateError;
@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ureq::SendBody;
 use ureq::tls::{ClientCert, RootCerts, TlsConfig};
 
-/// Enough for what a record of TLS brings.
-const BUFFER: usize = 16 << 10;
+/// More than a record of TLS brings, and than a head may have.
+const BUFFER: usize = 32 << 10;
+const HEAD_CAP: usize = 24 << 10;
 
 /// Agents by server.
 pub(super) struct Agents(Mutex<Vec<(String, ureq::Agent)>>);
@@ -49,7 +50,7 @@ fn make(settings: &Settings, url: &Url) -> Result<ureq::Agent> {
         .accept("")
         .input_buffer_size(BUFFER)
         .output_buffer_size(BUFFER)
-        .max_response_header_size(64 << 10)
+        .max_response_header_size(HEAD_CAP)
         .max_idle_connections(3)
         .timeout_connect(patience)
         .timeout_per_read(patience)
@@ -175,7 +176,9 @@ fn refused(error: &rustls::Error) -> Error {
     } else {
         ["tls: ", &error.to_string()].concat()
     };
-    Error::new(base::Kind::Unsupported, text)
+    // Who speaks no TLS is not refused for its certificate.
+    let no_tls = matches!(error, rustls::Error::InvalidMessage(_));
+    Error::new(if no_tls { Kind::BadInput } else { Kind::Unsupported }, text)
 }
 
 /// With a clock that was never set, every certificate is one of the future.

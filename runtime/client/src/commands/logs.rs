@@ -40,7 +40,7 @@ pub(super) static COMMAND: Command = Command {
 };
 
 /// A moment as the API wants it.
-fn since(matches: &Matches, name: &str) -> Result<Option<String>> {
+pub(super) fn since(matches: &Matches, name: &str) -> Result<Option<String>> {
     let Some(text) = matches.text(name) else { return Ok(None) };
     let (seconds, nanos) = moment::parse(text, base::text::time::now()).map_err(|error| {
         Error::bad_input(["invalid value for \"", name, "\": ", error.message()].concat())

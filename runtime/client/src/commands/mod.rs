@@ -9,6 +9,7 @@ mod commit;
 mod container_flags;
 mod cp;
 mod create;
+mod events;
 mod exec;
 mod images;
 mod import;
@@ -104,7 +105,10 @@ pub(crate) static PROGRAM: Program = Program {
             &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
         ),
         ("Registries", &[&login::COMMAND, &login::LOGOUT]),
-        ("System", &[&boot::COMMAND, &info::COMMAND, &usage::DF, &version::COMMAND]),
+        (
+            "System",
+            &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &usage::DF, &version::COMMAND],
+        ),
     ],
 };
 
@@ -116,6 +120,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("cp", cp::run),
     ("create", create::run),
     ("diff", commit::diff),
+    ("events", events::run),
     ("exec", exec::run),
     ("export", save::export),
     ("image prune", usage::prune),

@@ -104,7 +104,10 @@ impl Create {
             }
         };
         match created {
-            Ok((container, lock)) => Ok(Made { container, image, lock, warnings }),
+            Ok((container, lock)) => {
+                engine.tell(&container, "create", &[]);
+                Ok(Made { container, image, lock, warnings })
+            }
             Err(error) => {
                 let _ = store.release(&image.id, &id);
                 drop(mounts.locks);

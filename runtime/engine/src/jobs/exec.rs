@@ -105,6 +105,17 @@ impl Exec {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn command_line(&self) -> String {
+        self.config.cmd.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    fn tell(&self, engine: &Engine, action: &str, more: &[(&str, &str)]) {
+        if let Ok(container) = engine.containers().find(&self.container) {
+            let more = [&[("execID", self.id.as_str())], more].concat();
+            engine.tell(&container, action, &more);
+        }
+    }
+
     /// It gets a terminal.
     pub(crate) fn has_terminal(&self) -> bool {
         self.config.tty
@@ -121,6 +132,9 @@ impl Exec {
             return Err(Error::conflict(format!("exec {} has been started already", self.id)));
         }
         let started = self.launch(engine, attached, size);
+        if started.is_ok() {
+            self.tell(engine, &format!("exec_start: {}", self.command_line()), &[]);
+        }
         match started {
             Ok((process, relay, terminal)) => {
                 let pid = i64::from(process.pid().as_raw_nonzero().get());
@@ -220,7 +234,7 @@ fn terminal_of(size: &[i64]) -> Stdio {
 
 impl Begun {
     /// Serves the client, if there is one, and waits for the end.
-    pub(crate) fn finish(self, client: Option<OwnedFd>) -> Result<()> {
+    pub(crate) fn finish(self, engine: &Engine, client: Option<OwnedFd>) -> Result<()> {
         let Begun { exec, process, relay } = self;
         let served = match (relay, client) {
             (Some(relay), Some(client)) => relay.serve(client, &process),
@@ -228,6 +242,7 @@ impl Begun {
         };
         let code = end_of(&process)?;
         *exec.progress() = Progress::Ended(code);
+        exec.tell(engine, "exec_die", &[("exitCode", &code.to_string())]);
         served
     }
 }

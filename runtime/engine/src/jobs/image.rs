@@ -1,6 +1,6 @@
 //! The jobs of images: `images`, `image_inspect`, `image_delete`, `load`, `import`.
 
-use crate::{Engine, changes};
+use crate::{Engine, changes, events};
 use base::Result;
 use base::digest::Digest;
 use base_http::api::container::ContainerConfig;
@@ -108,6 +108,13 @@ pub(crate) struct RemoveImage {
 impl RemoveImage {
     pub(crate) fn run(self, engine: &Engine) -> Result<Vec<DeleteResponse>> {
         let removed = engine.store()?.remove(&self.image, self.force)?;
+        let tell = |action, id: &str| events::of(engine.folders(), "image", action, id, &[]);
+        for one in &removed {
+            match one {
+                Removed::Untagged(name) => tell("untag", name),
+                Removed::Deleted(id) => tell("delete", &id.to_string()),
+            }
+        }
         Ok(removed
             .into_iter()
             .map(|one| match one {
@@ -131,6 +138,9 @@ impl Load {
         let loaded = engine.store()?.load(archive, &mut |_: LoadEvent<'_>| ())?;
         let mut lines = Vec::new();
         for image in loaded {
+            let name = image.names.first().map_or("", String::as_str);
+            let id = image.id.to_string();
+            events::of(engine.folders(), "image", "load", &id, &[("name", name)]);
             if image.names.is_empty() {
                 lines.push(format!("Loaded image ID: {}\n", image.id));
             }
@@ -172,6 +182,8 @@ impl Import {
             config,
             message: self.message,
         };
-        engine.store()?.import(tar, options).map(|id| id.to_string())
+        let id = engine.store()?.import(tar, options)?.to_string();
+        events::of(engine.folders(), "image", "import", &id, &[]);
+        Ok(id)
     }
 }

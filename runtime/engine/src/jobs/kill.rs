@@ -25,6 +25,7 @@ impl Kill {
             container.set_wish(Wish::Stopped)?;
         }
         state.signal(container.id(), signal)?;
+        engine.tell(&container, "kill", &[("signal", &signal.as_raw().to_string())]);
         if signal == Signal::KILL {
             // The version 1 freezer holds it even then.
             let _ = super::stop::thaw(container.id());

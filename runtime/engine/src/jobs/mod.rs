@@ -6,6 +6,7 @@
 mod archive;
 mod commit;
 mod create;
+mod events;
 mod exec;
 mod image;
 mod inspect;
@@ -31,6 +32,7 @@ pub(crate) mod wait;
 pub(crate) use archive::Archive;
 pub(crate) use commit::{Changes, Commit, Export};
 pub(crate) use create::{Create, Made};
+pub(crate) use events::Events;
 pub(crate) use exec::{ExecCreate, Execs};
 pub(crate) use image::{Images, Import, InspectImage, Load, RemoveImage, Save};
 pub(crate) use inspect::Inspect;

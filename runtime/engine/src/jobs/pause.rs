@@ -24,6 +24,8 @@ impl Pause {
             (true, true) => Err(Error::conflict(format!("Container {id} is already paused"))),
             (false, false) => Err(Error::conflict(format!("Container {id} is not paused"))),
             (_, wanted) => cgroup::freeze(id, wanted),
-        }
+        }?;
+        engine.tell(&container, if self.wanted { "pause" } else { "unpause" }, &[]);
+        Ok(())
     }
 }

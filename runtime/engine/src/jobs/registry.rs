@@ -35,7 +35,9 @@ impl Pull {
             platform: self.platform,
         };
         let client = Client::new(&engine.folders().settings, self.credentials)?;
-        client.pull(engine.store()?, &pull, events)
+        client.pull(engine.store()?, &pull, events)?;
+        crate::events::of(engine.folders(), "image", "pull", &pull.name, &[("name", &pull.name)]);
+        Ok(())
     }
 }
 

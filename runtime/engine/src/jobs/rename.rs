@@ -13,6 +13,9 @@ impl Rename {
     pub(crate) fn run(self, engine: &Engine) -> Result<()> {
         let container = engine.containers().find(&self.container)?;
         let name = self.name.strip_prefix('/').unwrap_or(&self.name);
-        engine.containers().rename(&container, name)
+        engine.containers().rename(&container, name)?;
+        let old = format!("/{}", container.record.name);
+        engine.tell(&engine.containers().find(container.id())?, "rename", &[("oldName", &old)]);
+        Ok(())
     }
 }

@@ -24,6 +24,8 @@ impl Restart {
             Err(error) if error.kind() == Kind::NotModified => (),
             result => result?,
         }
-        Start { container: id }.run(engine)
+        Start { container: id }.run(engine)?;
+        engine.tell(&container, "restart", &[]);
+        Ok(())
     }
 }

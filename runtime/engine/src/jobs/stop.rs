@@ -44,11 +44,14 @@ impl Stop {
         let gone = |sent| matches!(sent, Err(rustix::io::Errno::SRCH));
         // What is frozen hears no signal.
         let _ = thaw(container.id());
+        engine.tell(&container, "kill", &[("signal", &polite.as_raw().to_string())]);
         if !gone(process.signal(polite)) && !ends_within(&process, seconds)? {
             let _ = process.signal(Signal::KILL);
         }
         // Until its end is written down, by a monitor that can.
-        waiting.end_within(engine, DEFAULT_SECONDS).map(drop)
+        waiting.end_within(engine, DEFAULT_SECONDS)?;
+        engine.tell(&container, "stop", &[]);
+        Ok(())
     }
 }
 

@@ -52,6 +52,7 @@ impl Update {
         }
         let record = Record { host_config: host, ..(*container.record).clone() };
         containers.rewrite(&container, &record)?;
+        engine.tell(&container, "update", &[]);
         drop(lock);
         if !self.wanted.restart_policy.name.is_empty() {
             // The monitor that is there has read the old one.

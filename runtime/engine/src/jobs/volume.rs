@@ -1,7 +1,7 @@
 //! Jobs of volumes.
 
-use crate::Engine;
 use crate::volume::{ANONYMOUS_LABEL, Volume, Wanted};
+use crate::{Engine, events};
 use base::map::Map;
 use base::{Error, Kind, Result};
 use base_http::api::volume::{
@@ -40,6 +40,7 @@ impl VolumeCreate {
         let wanted = Wanted { name, labels, options, anonymous, temporary: false };
         crate::claim::claim(engine.folders())?;
         let (volume, _lock) = engine.volumes().ensure(&wanted)?;
+        events::of(engine.folders(), "volume", "create", &volume.name, &[("driver", "local")]);
         Ok(shown(&volume))
     }
 }

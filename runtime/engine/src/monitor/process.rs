@@ -143,7 +143,7 @@ pub fn worker_main(words: Vec<OsString>) -> ExitCode {
         match job.as_str() {
             "start" => start_and_report(&engine, &id, stdin, report.as_ref(), false),
             "restart" => start_and_report(&engine, &id, stdin, report.as_ref(), true),
-            "release" => engine.release(&id),
+            "release" => engine.release(&id, word().parse().ok()),
             "reap" => engine.reap(&id, &word()),
             "probe" => crate::health::probe(&engine, &id).map(|healthy| {
                 tell(report.as_ref(), if healthy { b"+" } else { b"-" }, b"");
@@ -263,10 +263,11 @@ impl Work for ProcessWork {
         spawn_probe(&self.engine, &self.id)
     }
 
-    fn release(&mut self) -> Result<()> {
+    fn release(&mut self, exit_code: Option<i32>) -> Result<()> {
+        let code = exit_code.map_or(String::new(), |code| code.to_string());
         // A worker that was killed in the middle has left something: another one goes on.
         for _ in 0..5 {
-            let worker = start(&self.engine, WORKER, &["release", &self.id], &[])?;
+            let worker = start(&self.engine, WORKER, &["release", &self.id, &code], &[])?;
             let ended = waitpid(Some(worker), WaitOptions::empty()).on("wait for", "worker")?;
             if ended.is_some_and(|(_, status)| status.exit_status().is_some()) {
                 return Ok(());

@@ -24,8 +24,9 @@ pub(super) fn start(request: &mut Request<'_>) -> Result<Next> {
     let multiplexed = !exec.has_terminal();
     let begun = exec.start(request.engine, !asked.detach, &asked.console_size)?;
     if asked.detach {
+        let engine = request.engine.clone();
         let wait = move || {
-            if let Err(error) = begun.finish(None) {
+            if let Err(error) = begun.finish(&engine, None) {
                 base::log::debug(error.message());
             }
         };
@@ -35,7 +36,7 @@ pub(super) fn start(request: &mut Request<'_>) -> Result<Next> {
     }
     request.answer().hijack(multiplexed)?;
     let client = rustix::io::fcntl_dupfd_cloexec(request.connection, 3).on("dup", "connection")?;
-    if let Err(error) = begun.finish(Some(client)) {
+    if let Err(error) = begun.finish(request.engine, Some(client)) {
         base::log::warn(error.message());
     }
     Ok(Next::Close)

@@ -30,6 +30,8 @@ pub(super) fn tag(request: &mut Request<'_>) -> Result<Next> {
     let (repository, tag) = (request.text("repo"), request.text("tag"));
     let name = if tag.is_empty() { repository } else { format!("{repository}:{tag}") };
     request.engine.store()?.tag(request.object, &name)?;
+    let more = [("name", name.as_str())];
+    crate::events::of(request.engine.folders(), "image", "tag", request.object, &more);
     request.answer().empty(201)?;
     Ok(Next::Request)
 }

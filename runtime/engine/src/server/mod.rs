@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// One request on its way.
 struct Request<'a> {
-    engine: &'a Engine,
+    engine: &'a Arc<Engine>,
     head: &'a RequestHead,
     input: &'a mut Input,
     connection: &'a UnixStream,
@@ -129,6 +129,7 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Head, "/_ping", system::ping),
     (Method::Get, "/version", system::version),
     (Method::Get, "/info", system::info),
+    (Method::Get, "/events", streams::events),
     (Method::Get, "/system/df", system::df),
     (Method::Post, "/auth", system::auth),
     // Our own, for boot scripts.
@@ -191,7 +192,7 @@ fn route(method: Method, path: &str) -> Option<(Handler, &str)> {
 
 /// Containers are asked about with their own run folder alone.
 fn allowed(request: &Request<'_>) -> Result<()> {
-    match ["/containers/", "/volumes", "/coracle/"]
+    match ["/containers/", "/volumes", "/events", "/coracle/"]
         .iter()
         .any(|path| request.head.path.starts_with(path))
     {

@@ -1,5 +1,6 @@
 //! Routes that stream: attach, wait, logs. Their heads are written before there is anything to say.
 
+use super::containers::filters;
 use super::{Next, Request};
 use crate::jobs::{self, Condition};
 use crate::monitor::control;
@@ -112,6 +113,20 @@ pub(super) fn logs(request: &mut Request<'_>) -> Result<Next> {
         answer.chunk(&frame)
     };
     match job.run(request.engine, &container, &mut write) {
+        Ok(()) if answer.finish().is_ok() => Ok(Next::Request),
+        _ => Ok(Next::Close),
+    }
+}
+
+pub(super) fn events(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::Events {
+        since: time(request.head.query("since")),
+        until: time(request.head.query("until")),
+        filters: filters(&request.text("filters"))?,
+    };
+    job.check()?;
+    let mut answer = request.answer().stream(200, "application/json")?;
+    match job.run(request.engine, &mut |event| answer.json(event)) {
         Ok(()) if answer.finish().is_ok() => Ok(Next::Request),
         _ => Ok(Next::Close),
     }
