@@ -364,8 +364,9 @@ impl Store {
             base::paths::unlink(&path).on_path("remove", &path)?;
             removed.push(Removed::Untagged(name.clone()));
         }
+        // A name must not come back after a power cut when its image does not.
+        files::sync_folder(&self.folder("names"))?;
         if going.len() < names.len() || !holders.is_empty() {
-            files::sync_folder(&self.folder("names"))?;
             return Ok(removed);
         }
         let image = self.folder("images").join(&hex);

@@ -36,6 +36,7 @@ pub fn main(words: &[String]) -> ExitCode {
         "kill-9" => kill_9(word(1)),
         "mark" => power_cut::mark(crate::disk::DEVICE, number(1)).map_err(other),
         "versions" => power_cut::example::versions(word(1) == "sync").map_err(other),
+        "nosync" => return without_syncs(rest),
         "as" => return run_as(number(1) as u32, rest.get(1..).unwrap_or_default()),
         _ => {
             let _ = writeln!(std::io::stderr(), "probe: unknown verb {:?}", word(0));
@@ -49,6 +50,26 @@ pub fn main(words: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a command whose syncs do nothing and say that all is well.
+fn without_syncs(words: &[String]) -> ExitCode {
+    use base::sys::seccomp::bpf;
+    use std::os::unix::process::CommandExt;
+    let Some((program, arguments)) = words.split_first() else { return ExitCode::from(2) };
+    let calls = [libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_syncfs, libc::SYS_sync];
+    let mut filter = vec![bpf::load(bpf::CALL)];
+    for call in calls {
+        filter.extend([bpf::equal(call as u32, 1), bpf::fail(0)]);
+    }
+    filter.push(bpf::ALLOW);
+    if let Err(error) = base::sys::seccomp::install(&filter) {
+        let _ = writeln!(std::io::stderr(), "probe nosync: {error}");
+        return ExitCode::FAILURE;
+    }
+    let error = std::process::Command::new(format!("/bin/{program}")).args(arguments).exec();
+    let _ = writeln!(std::io::stderr(), "probe: {program}: {error}");
+    ExitCode::FAILURE
 }
 
 fn other(error: base::Error) -> std::io::Error {
