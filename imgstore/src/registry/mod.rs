@@ -15,14 +15,18 @@ mod manifest;
 mod platform;
 mod proxy;
 mod pull;
+mod push;
 mod remote;
+mod search;
 mod session;
 mod settings;
 mod tags;
+mod upload;
 mod url;
 
 pub use auth::Credentials;
 pub use pull::{Events, Pull};
+pub use search::Found;
 
 use base::Result;
 use base::folders;
@@ -65,6 +69,20 @@ impl Client {
         let mut all: Vec<String> = mirrors.map(|url| url.authority.clone()).collect();
         all.push(remote.host().to_owned());
         all
+    }
+
+    /// For a push, with leave to mount from other repositories.
+    fn pushing(&self, remote: &Remote, others: &[String]) -> Result<Session<'_>> {
+        let mut scopes = vec![["repository:", &remote.path, ":pull,push"].concat()];
+        scopes.extend(others.iter().map(|path| ["repository:", path, ":pull"].concat()));
+        Session::new(&self.settings, remote.host(), &remote.path, scopes, &self.credentials)
+    }
+
+    /// The tags of a repository.
+    pub fn tags(&self, name: &str) -> Result<Vec<String>> {
+        let name = crate::reference::Reference::parse(name)?;
+        let remote = Remote::of(&name);
+        tags::list(&self.session(&remote, remote.host(), "pull")?)
     }
 
     /// With one of the endpoints. A mirror does not hear who we are.

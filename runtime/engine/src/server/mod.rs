@@ -164,6 +164,10 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Get, "/images/json", images::list),
     (Method::Post, "/images/create", images::create),
     (Method::Post, "/images/load", images::load),
+    (Method::Get, "/images/search", images::search),
+    // Our own, as the API has no word for it.
+    (Method::Get, "/images/*/tags", images::tags),
+    (Method::Post, "/images/*/push", images::push),
     (Method::Get, "/images/get", images::save),
     (Method::Get, "/images/*/get", images::save),
     (Method::Get, "/images/*/json", images::inspect),
