@@ -32,6 +32,7 @@ use base::Result;
 use base::folders;
 use remote::Remote;
 use session::Session;
+use url::Url;
 
 /// How we call ourselves.
 const USER_AGENT: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
@@ -63,12 +64,10 @@ impl Client {
         Ok(Self { settings, credentials, nobody: Credentials::default() })
     }
 
-    /// Where to ask: the mirrors of docker.io first.
-    fn endpoints(&self, remote: &Remote) -> Vec<String> {
+    /// Where to ask: the mirrors of docker.io first. None is the registry itself.
+    fn endpoints(&self, remote: &Remote) -> Vec<Option<Url>> {
         let mirrors = self.settings.mirrors.iter().filter(|_| remote.is_default());
-        let mut all: Vec<String> = mirrors.map(|url| url.authority.clone()).collect();
-        all.push(remote.host().to_owned());
-        all
+        mirrors.cloned().map(Some).chain([None]).collect()
     }
 
     /// For a push, with leave to mount from other repositories.
@@ -82,14 +81,17 @@ impl Client {
     pub fn tags(&self, name: &str) -> Result<Vec<String>> {
         let name = crate::reference::Reference::parse(name)?;
         let remote = Remote::of(&name);
-        tags::list(&self.session(&remote, remote.host(), "pull")?)
+        tags::list(&self.session(&remote, None)?)
     }
 
-    /// With one of the endpoints. A mirror does not hear who we are.
-    fn session(&self, remote: &Remote, authority: &str, actions: &str) -> Result<Session<'_>> {
-        let scope = ["repository:", &remote.path, ":", actions].concat();
-        let own = authority == remote.host();
-        let credentials = if own { &self.credentials } else { &self.nobody };
-        Session::new(&self.settings, authority, &remote.path, vec![scope], credentials)
+    /// With the registry itself, or with a mirror, which does not hear who we are.
+    fn session(&self, remote: &Remote, mirror: Option<&Url>) -> Result<Session<'_>> {
+        let scope = vec![["repository:", &remote.path, ":pull"].concat()];
+        match mirror {
+            Some(url) => Ok(Session::at(&self.settings, url, &remote.path, scope, &self.nobody)),
+            None => {
+                Session::new(&self.settings, remote.host(), &remote.path, scope, &self.credentials)
+            }
+        }
     }
 }
