@@ -267,6 +267,16 @@ fn layers() {
             })
         }),
         (
+            "the same content, packed by another",
+            &["verification failed"],
+            layer(|_, stream, bytes| {
+                // The byte that names the system that packed it.
+                let mut bytes = bytes.to_vec();
+                bytes[9] ^= 1;
+                reply(stream, "200 OK", "", &bytes);
+            }),
+        ),
+        (
             "another layer",
             &["not as long as"],
             layer(|_, stream, _| {

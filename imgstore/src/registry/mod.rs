@@ -15,19 +15,24 @@ mod manifest;
 mod platform;
 mod proxy;
 mod pull;
+mod push;
 mod remote;
+mod search;
 mod session;
 mod settings;
 mod tags;
+mod upload;
 mod url;
 
 pub use auth::Credentials;
 pub use pull::{Events, Pull};
+pub use search::Found;
 
 use base::Result;
 use base::folders;
 use remote::Remote;
 use session::Session;
+use url::Url;
 
 /// How we call ourselves.
 const USER_AGENT: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
@@ -59,19 +64,34 @@ impl Client {
         Ok(Self { settings, credentials, nobody: Credentials::default() })
     }
 
-    /// Where to ask: the mirrors of docker.io first.
-    fn endpoints(&self, remote: &Remote) -> Vec<String> {
+    /// Where to ask: the mirrors of docker.io first. None is the registry itself.
+    fn endpoints(&self, remote: &Remote) -> Vec<Option<Url>> {
         let mirrors = self.settings.mirrors.iter().filter(|_| remote.is_default());
-        let mut all: Vec<String> = mirrors.map(|url| url.authority.clone()).collect();
-        all.push(remote.host().to_owned());
-        all
+        mirrors.cloned().map(Some).chain([None]).collect()
     }
 
-    /// With one of the endpoints. A mirror does not hear who we are.
-    fn session(&self, remote: &Remote, authority: &str, actions: &str) -> Result<Session<'_>> {
-        let scope = ["repository:", &remote.path, ":", actions].concat();
-        let own = authority == remote.host();
-        let credentials = if own { &self.credentials } else { &self.nobody };
-        Session::new(&self.settings, authority, &remote.path, vec![scope], credentials)
+    /// For a push, with leave to mount from other repositories.
+    fn pushing(&self, remote: &Remote, others: &[String]) -> Result<Session<'_>> {
+        let mut scopes = vec![["repository:", &remote.path, ":pull,push"].concat()];
+        scopes.extend(others.iter().map(|path| ["repository:", path, ":pull"].concat()));
+        Session::new(&self.settings, remote.host(), &remote.path, scopes, &self.credentials)
+    }
+
+    /// The tags of a repository.
+    pub fn tags(&self, name: &str) -> Result<Vec<String>> {
+        let name = crate::reference::Reference::parse(name)?;
+        let remote = Remote::of(&name);
+        tags::list(&self.session(&remote, None)?)
+    }
+
+    /// With the registry itself, or with a mirror, which does not hear who we are.
+    fn session(&self, remote: &Remote, mirror: Option<&Url>) -> Result<Session<'_>> {
+        let scope = vec![["repository:", &remote.path, ":pull"].concat()];
+        match mirror {
+            Some(url) => Ok(Session::at(&self.settings, url, &remote.path, scope, &self.nobody)),
+            None => {
+                Session::new(&self.settings, remote.host(), &remote.path, scope, &self.credentials)
+            }
+        }
     }
 }

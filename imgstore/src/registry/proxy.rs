@@ -12,7 +12,6 @@ use base::{Error, Result};
 pub(crate) struct Proxy {
     pub(crate) url: Url,
     /// The value of Proxy-Authorization.
-    #[cfg_attr(feature = "tls", allow(dead_code, reason = "ureq makes its own"))]
     pub(crate) authorization: Option<String>,
     /// `http://[NAME:PASSWORD@]HOST:PORT`.
     #[cfg(feature = "tls")]

@@ -59,8 +59,8 @@ impl Client {
         };
         let remote = Remote::of(&name);
         let mut first = None;
-        for authority in self.endpoints(&remote) {
-            let session = self.session(&remote, &authority, "pull")?;
+        for mirror in self.endpoints(&remote) {
+            let session = self.session(&remote, mirror.as_ref())?;
             let one = Puller { store, session: &session, remote: &remote, wanted: wanted.as_ref() };
             let done = match pull.all_tags {
                 true => one.all(&name, events),
@@ -68,7 +68,7 @@ impl Client {
             };
             match done {
                 // A mirror need not have it, or be there.
-                Err(e) if authority != remote.host() && !e.is_final => {
+                Err(e) if mirror.is_some() && !e.is_final => {
                     first = first.or(Some(e.error));
                 }
                 other => return other.map_err(|e| e.error),

@@ -61,17 +61,28 @@ impl<'a> Session<'a> {
         credentials: &'a Credentials,
     ) -> Result<Self> {
         let root = Url::parse(&["https://", authority].concat())?;
-        let agent = Agent::new(settings);
-        Ok(Self {
-            root: agent.choose_scheme(root),
-            agent,
+        let root = Agent::new(settings).choose_scheme(root);
+        Ok(Self::at(settings, &root, path, scopes, credentials))
+    }
+
+    /// With a registry whose address is known.
+    pub(crate) fn at(
+        settings: &'a Settings,
+        root: &Url,
+        path: &str,
+        scopes: Vec<String>,
+        credentials: &'a Credentials,
+    ) -> Self {
+        Self {
+            agent: Agent::new(settings),
+            root: root.clone(),
             path: path.to_owned(),
             scopes,
             credentials,
             authorization: Mutex::new(None),
             reached: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-        })
+        }
     }
 
     /// `/v2/REPOSITORY/REST`.

@@ -18,10 +18,12 @@ json_object! {
     }
 }
 
-/// All tags, in the registry's order.
+/// All tags, sorted.
 pub(crate) fn list(session: &Session<'_>) -> Result<Vec<String>> {
     let target = session.target("tags/list?n=1000");
-    all(session, target, &mut |_| true)
+    let mut tags = all(session, target, &mut |_| true)?;
+    tags.sort();
+    Ok(tags)
 }
 
 /// All pages, of those texts that `good` likes.

@@ -4,9 +4,7 @@
 
 #[cfg(feature = "tls")]
 mod certificates;
-#[cfg(not(feature = "tls"))]
 mod plain;
-#[cfg(not(feature = "tls"))]
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
@@ -123,6 +121,10 @@ impl<'a> Agent<'a> {
     /// Sends a request and reads the head of its answer.
     #[cfg(feature = "tls")]
     pub(crate) fn fetch(&self, request: Request<'_>) -> Result<Response> {
+        // ureq would ask the proxy for a tunnel, which proxies grant to port 443 alone.
+        if !request.url.https && self.settings.proxy_of(request.url).is_some() {
+            return plain::fetch(self.settings, request);
+        }
         tls::fetch(&self.agents, self.settings, request)
     }
 

@@ -22,12 +22,14 @@ mod logs;
 mod pause;
 mod ps;
 mod pull;
+mod push;
 mod rename;
 mod restart;
 mod rm;
 mod rmi;
 pub(crate) mod run;
 mod save;
+mod search;
 mod start;
 mod stats;
 mod stop;
@@ -104,7 +106,10 @@ pub(crate) static PROGRAM: Program = Program {
             "Volumes",
             &[&volume::CREATE, &volume::INSPECT, &volume::LIST, &volume::PRUNE, &volume::REMOVE],
         ),
-        ("Registries", &[&login::COMMAND, &login::LOGOUT]),
+        (
+            "Registries",
+            &[&login::COMMAND, &login::LOGOUT, &push::COMMAND, &search::COMMAND, &search::TAGS],
+        ),
         (
             "System",
             &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &usage::DF, &version::COMMAND],
@@ -136,16 +141,19 @@ const VERBS: &[(&str, Verb)] = &[
     ("pause", pause::pause),
     ("ps", ps::run),
     ("pull", pull::run),
+    ("push", push::run),
     ("rename", rename::run),
     ("restart", restart::run),
     ("rm", rm::run),
     ("rmi", rmi::run),
     ("run", run::run),
     ("save", save::save),
+    ("search", search::run),
     ("start", start::run),
     ("stats", stats::run),
     ("stop", stop::run),
     ("system df", usage::df),
+    ("tags", search::tags),
     ("top", top::run),
     ("unpause", pause::unpause),
     ("update", update::run),

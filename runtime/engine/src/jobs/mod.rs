@@ -40,7 +40,7 @@ pub(crate) use kill::Kill;
 pub(crate) use list::List;
 pub(crate) use logs::Logs;
 pub(crate) use pause::Pause;
-pub(crate) use registry::{Auth, Pull};
+pub(crate) use registry::{Auth, Pull, Push, Search, Tags};
 pub(crate) use remove::Remove;
 pub(crate) use rename::Rename;
 pub(crate) use restart::Restart;

@@ -1,9 +1,9 @@
-//! The jobs of registries: `pull`, `auth`.
+//! The jobs of registries: `pull`, `push`, `search`, `tags`, `auth`.
 
 use crate::{Engine, builtin};
 use base::Result;
 use base_http::api::auth::AuthAnswer;
-use imgstore::registry::{self, Client, Credentials, Progress};
+use imgstore::registry::{self, Client, Credentials, Found, Progress};
 
 /// `pull`: images from a registry; the built-in one from this binary.
 #[derive(Clone)]
@@ -51,5 +51,46 @@ impl Auth {
         let server = self.credentials.server.clone();
         Client::new(&engine.folders().settings, self.credentials.spread())?.login(&server)?;
         Ok(AuthAnswer { status: "Login Succeeded".to_owned(), ..AuthAnswer::default() })
+    }
+}
+
+/// `push`: an image to a registry.
+#[derive(Clone)]
+pub(crate) struct Push {
+    /// Name, with its tag.
+    pub(crate) name: String,
+    pub(crate) all_tags: bool,
+    pub(crate) credentials: Credentials,
+}
+
+impl Push {
+    pub(crate) fn run(self, engine: &Engine, events: registry::Events<'_>) -> Result<()> {
+        let client = Client::new(&engine.folders().settings, self.credentials)?;
+        client.push(engine.store()?, &self.name, self.all_tags, events)
+    }
+}
+
+/// `tags`: of a repository.
+pub(crate) struct Tags {
+    pub(crate) name: String,
+    pub(crate) credentials: Credentials,
+}
+
+impl Tags {
+    pub(crate) fn run(self, engine: &Engine) -> Result<Vec<String>> {
+        Client::new(&engine.folders().settings, self.credentials)?.tags(&self.name)
+    }
+}
+
+/// `search`: repositories of a registry.
+pub(crate) struct Search {
+    pub(crate) term: String,
+    pub(crate) limit: usize,
+    pub(crate) credentials: Credentials,
+}
+
+impl Search {
+    pub(crate) fn run(self, engine: &Engine) -> Result<Vec<Found>> {
+        Client::new(&engine.folders().settings, self.credentials)?.search(&self.term, self.limit)
     }
 }

@@ -90,15 +90,52 @@ pub(super) fn create(request: &mut Request<'_>) -> Result<Next> {
 
 fn pull(request: &mut Request<'_>) -> Result<Next> {
     let engine = request.engine;
-    let header = request.head.headers.get("x-registry-auth").unwrap_or_default();
     let pull = jobs::Pull {
         image: request.text("fromImage"),
         tag: request.text("tag"),
         platform: request.text("platform"),
-        credentials: Credentials::of_header(header),
+        credentials: credentials(request),
     };
     let whole = request.body().drain(WASTE);
     live(request, whole, &mut |events| pull.clone().run(engine, events))
+}
+
+/// Who the client is for the registry.
+fn credentials(request: &Request<'_>) -> Credentials {
+    Credentials::of_header(request.head.headers.get("x-registry-auth").unwrap_or_default())
+}
+
+pub(super) fn push(request: &mut Request<'_>) -> Result<Next> {
+    let engine = request.engine;
+    let tag = request.text("tag");
+    let colon = if tag.is_empty() { "" } else { ":" };
+    let push = jobs::Push {
+        name: [request.object, colon, &tag].concat(),
+        all_tags: tag.is_empty(),
+        credentials: credentials(request),
+    };
+    let whole = request.body().drain(WASTE);
+    live(request, whole, &mut |events| push.clone().run(engine, events))
+}
+
+pub(super) fn search(request: &mut Request<'_>) -> Result<Next> {
+    let limit = request.number("limit")?.unwrap_or(0);
+    if !(0..=100).contains(&limit) {
+        return Err(Error::bad_input(format!("limit {limit} is outside the range of [1, 100]")));
+    }
+    let limit = if limit == 0 { 25 } else { limit as usize };
+    let credentials = credentials(request);
+    let found = jobs::Search { term: request.text("term"), limit, credentials };
+    let found = found.run(request.engine)?;
+    request.answer().json(200, &found)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn tags(request: &mut Request<'_>) -> Result<Next> {
+    let tags = jobs::Tags { name: request.object(), credentials: credentials(request) };
+    let tags = tags.run(request.engine)?;
+    request.answer().json(200, &tags)?;
+    Ok(Next::Request)
 }
 
 /// A job whose progress is streamed as it comes. An error before its first word is an answer of its

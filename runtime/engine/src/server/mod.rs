@@ -166,6 +166,10 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Post, "/images/create", images::create),
     (Method::Post, "/images/load", images::load),
     (Method::Post, "/images/prune", images::prune),
+    (Method::Get, "/images/search", images::search),
+    // Our own, as the API has no word for it.
+    (Method::Get, "/images/*/tags", images::tags),
+    (Method::Post, "/images/*/push", images::push),
     (Method::Get, "/images/get", images::save),
     (Method::Get, "/images/*/get", images::save),
     (Method::Get, "/images/*/json", images::inspect),
