@@ -277,6 +277,8 @@ fn compare(what: &str, root: &Path) {
 
 /// The tree as `checkout` copies it and as a container sees it, with both drivers.
 fn check(world: &World, image: &str) {
+    let done = imgstore(world, "vfs", &["fsck", "--deep"]);
+    assert_eq!(done.code, 0, "{done:?}");
     for driver in ["overlay", "vfs"] {
         let what = format!("{image}, {driver}");
         let out = world.folder.join("out");

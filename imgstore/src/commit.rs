@@ -5,16 +5,15 @@
 //! then renamed into place: first the layers, then the images, then the names, each folder synced
 //! before the next. So whatever is there after a crash refers only to what is whole.
 
-use crate::image::{ImageDocument, ImageRecord, LayerRecord};
+use crate::image::{ImageDocument, ImageRecord, LayerRecord, read_record, record_text};
 use crate::layer::Unpacked;
 use crate::reference::Reference;
 use crate::store::{Store, Work};
 use base::digest::Digest;
 use base::files::{self, Lock, open_folder};
-use base::json;
 use base::map::Map;
 use base::paths;
-use base::{Error, OnError, Result};
+use base::{Error, Kind, OnError, Result};
 use rustix::fs::{Dir, FileType, Mode, OFlags, fsync, openat};
 use rustix::io::Errno;
 use std::fs;
@@ -45,6 +44,7 @@ impl Staged {
             blob: layer.blob,
             size: layer.size,
             archive: layer.archive,
+            files: layer.list,
             opaque: layer.opaque,
             ..LayerRecord::default()
         };
@@ -52,7 +52,7 @@ impl Staged {
             record.chain = chain;
         }
         let path = layer.folder.join("record");
-        fs::write(&path, json::to_string(&record)).on_path("write", &path)?;
+        fs::write(&path, record_text(&record)).on_path("write", &path)?;
         let name = if took { chain.hex() } else { layer.diff.hex() };
         Ok(Self { name, record, folder: layer.folder.clone(), chain, lock: None })
     }
@@ -80,11 +80,10 @@ impl Store {
             let Ok(lock) = Lock::shared(&folder) else {
                 continue;
             };
-            let Ok(text) = files::read_capped(&folder.join("record"), 1 << 20) else {
-                continue;
+            let record: LayerRecord = match read_record(&folder.join("record")) {
+                Err(e) if e.kind() == Kind::NotFound => continue,
+                other => other?,
             };
-            let record: LayerRecord =
-                json::parse(&text).map_err(|e| e.context(folder.display()))?;
             let right = record.diff == *diff
                 && (record.chain == Digest::default() || record.chain == *chain);
             if right {
@@ -130,9 +129,9 @@ impl Store {
                 place(&layer.folder, &self.folder("layers").join(&layer.name))?;
             }
         }
-        if !moved.is_empty() {
-            files::sync_folder(&self.folder("layers"))?;
-        }
+        // Also where nothing was moved: what a cut pull or another load has put there must be durable
+        // before an image relies on it.
+        files::sync_folder(&self.folder("layers"))?;
         for layer in layers {
             if !files::exists(&self.folder("layers").join(&layer.name).join("record")) {
                 return Err(Error::conflict("a layer was removed meanwhile: try again"));
@@ -143,6 +142,7 @@ impl Store {
             place(&from, &self.folder("images").join(image.id.hex()))?;
         }
         files::sync_folder(&self.folder("images"))?;
+        self.heal()?;
         let mut named = false;
         for (number, image) in images.iter().enumerate() {
             for (at, name) in image.names.iter().enumerate() {
@@ -188,7 +188,7 @@ impl Store {
         if let Some((_, text)) = &image.manifest {
             write("manifest", text)?;
         }
-        write("record", json::to_string(&record).as_bytes())?;
+        write("record", record_text(&record).as_bytes())?;
         for at in 0..image.names.len() {
             let path = work.path.join(format!("name-{number}-{at}"));
             fs::write(&path, format!("{}\n", image.id)).on_path("write", &path)?;

@@ -6,14 +6,15 @@
 //! or, for what must not outlive a reboot, in the run folder; it is made before the container looks
 //! at the image, and asked for under the lock, so one of the two always sees the other.
 
-use crate::image::{Image, ImageRecord, ImageSummary};
+use crate::fsck::BROKEN;
+use crate::image::{Image, ImageRecord, ImageSummary, read_record};
 use crate::reference::Reference;
 use crate::store::Store;
 use base::digest::Digest;
 use base::files::{self, Lock, Sync};
 use base::map::Map;
 use base::text::{id, time};
-use base::{Error, Kind, OnError, Result, json, log};
+use base::{Error, Kind, OnError, Result, log};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ fn list_names(folder: &Path) -> Result<Vec<String>> {
 impl Store {
     /// Finds an image by name, by name and digest, or by its id or the beginning of it.
     pub fn find(&self, text: &str) -> Result<Image> {
-        let (asked, record) = self.ask(text)?;
+        let (asked, record) = self.ask(text, false)?;
         let names = match asked {
             Asked::Name(name) => vec![name.familiar()],
             Asked::Id => Vec::new(),
@@ -75,12 +76,21 @@ impl Store {
         Ok(self.image(record, names))
     }
 
-    fn ask(&self, text: &str) -> Result<(Asked, ImageRecord)> {
+    /// `any`: also an image that is broken.
+    fn ask(&self, text: &str, any: bool) -> Result<(Asked, ImageRecord)> {
+        let record = |id: &Digest| if any { self.any_record(id) } else { self.record(id) };
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        let missing = |e: Error| if e.kind() == Kind::NotFound { not_found(text) } else { e };
+        let missing = |id: &Digest, e: Error| match e.kind() {
+            Kind::NotFound if self.any_record(id).is_ok() => {
+                let text = format!("{} (it is damaged: load or pull it again)", not_found(text));
+                Error::not_found(text)
+            }
+            Kind::NotFound => not_found(text),
+            _ => e,
+        };
         if id::is_full(digits) {
             let id = Digest::from_hex(digits)?;
-            return Ok((Asked::Id, self.record(&id).map_err(missing)?));
+            return Ok((Asked::Id, record(&id).map_err(|e| missing(&id, e))?));
         }
         let name = Reference::parse(text);
         if let Ok(name) = &name {
@@ -93,7 +103,7 @@ impl Store {
                 None => self.named(name)?,
             };
             if let Some(id) = found {
-                let record = self.record(&id).map_err(missing)?;
+                let record = record(&id).map_err(|e| missing(&id, e))?;
                 return Ok((Asked::Name(name.clone()), record));
             }
         }
@@ -103,7 +113,7 @@ impl Store {
             match (with.next(), with.next()) {
                 (Some(hex), None) => {
                     let id = Digest::from_hex(hex)?;
-                    return Ok((Asked::Id, self.record(&id).map_err(missing)?));
+                    return Ok((Asked::Id, record(&id).map_err(|e| missing(&id, e))?));
                 }
                 (Some(_), Some(_)) => {
                     return Err(Error::bad_input(format!("image id {digits} is ambiguous")));
@@ -121,7 +131,7 @@ impl Store {
         self.name_file(&name.file_name())
     }
 
-    fn name_file(&self, file: &str) -> Result<Option<Digest>> {
+    pub(crate) fn name_file(&self, file: &str) -> Result<Option<Digest>> {
         match files::read_capped(&self.folder("names").join(file), 256) {
             Ok(text) => Digest::parse(String::from_utf8_lossy(&text).trim_end()).map(Some),
             Err(e) if e.kind() == Kind::NotFound => Ok(None),
@@ -138,12 +148,11 @@ impl Store {
     }
 
     pub(crate) fn record(&self, id: &Digest) -> Result<ImageRecord> {
-        let path = self.folder("images").join(id.hex()).join("record");
-        json::parse(&files::read_capped(&path, 4 << 20)?).map_err(|e| e.context(path.display()))
+        read_record(&self.folder("images").join(id.hex()).join("record"))
     }
 
     /// All images; one that cannot be read is passed over with a line.
-    fn records(&self) -> Result<Vec<ImageRecord>> {
+    pub(crate) fn records(&self) -> Result<Vec<ImageRecord>> {
         let mut records = Vec::new();
         for hex in list_names(&self.folder("images"))? {
             match Digest::from_hex(&hex).and_then(|id| self.record(&id)) {
@@ -220,7 +229,7 @@ impl Store {
             return Err(Error::bad_input("refusing to create a tag with a digest reference"));
         }
         let _store = Lock::shared(&self.root)?;
-        let (_, record) = self.ask(image)?;
+        let (_, record) = self.ask(image, false)?;
         self.write_name(&record.id, &name)
     }
 
@@ -288,6 +297,17 @@ impl Store {
         Ok(())
     }
 
+    /// Images that containers hold, by their digits.
+    pub(crate) fn held_images(&self) -> Result<Map<String, ()>> {
+        let mut held = Map::new();
+        for keep in [Keep::Run, Keep::Root] {
+            for name in list_names(&self.hold_folder(keep))? {
+                held.extend(name.split_once('.').map(|(image, _)| (image.to_owned(), ())));
+            }
+        }
+        Ok(held)
+    }
+
     /// Which containers hold an image.
     pub fn holders(&self, image: &Digest) -> Result<Vec<String>> {
         let mut holders = Vec::new();
@@ -304,7 +324,7 @@ impl Store {
     /// and the name of one that a container uses.
     pub fn remove(&self, text: &str, force: bool) -> Result<Vec<Removed>> {
         let _alone = Lock::exclusive(&self.root)?;
-        let (asked, record) = self.ask(text)?;
+        let (asked, record) = self.ask(text, true)?;
         let names = self.names_of(&record.id)?;
         let holders = self.holders(&record.id)?;
         let hex = record.id.hex();
@@ -344,13 +364,19 @@ impl Store {
             base::paths::unlink(&path).on_path("remove", &path)?;
             removed.push(Removed::Untagged(name.clone()));
         }
+        // A name must not come back after a power cut when its image does not.
+        files::sync_folder(&self.folder("names"))?;
         if going.len() < names.len() || !holders.is_empty() {
-            files::sync_folder(&self.folder("names"))?;
             return Ok(removed);
         }
         let image = self.folder("images").join(&hex);
         // Without its record it is not there for anybody.
-        base::paths::unlink(&image.join("record")).on_path("remove", &image)?;
+        for record in ["record", BROKEN] {
+            match base::paths::unlink(&image.join(record)) {
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(e) => return Err(e).on_path("remove", &image),
+            }
+        }
         files::remove_tree(&image)?;
         files::sync_folder(&self.folder("images"))?;
         removed.push(Removed::Deleted(record.id));
@@ -360,7 +386,15 @@ impl Store {
 
     /// Removes those of these layers that no image uses, the topmost first.
     fn drop_layers(&self, layers: &[String], removed: &mut Vec<Removed>) -> Result<()> {
-        let records = self.records()?;
+        let mut records = Vec::new();
+        for hex in list_names(&self.folder("images"))? {
+            match Digest::from_hex(&hex).and_then(|id| self.any_record(&id)) {
+                Ok(record) => records.push(record),
+                Err(e) if e.kind() == Kind::NotFound => {}
+                // It may need any of them: gc takes them when it is known.
+                Err(_) => return Ok(()),
+            }
+        }
         let used = |name| records.iter().any(|record| record.stack().contains(name));
         let mut first = Ok(());
         for name in layers.iter().rev().filter(|name| !used(name)) {

@@ -1,10 +1,10 @@
 //! The documents of an image: its configuration as it came, and our record of it.
 
 use base::digest::{Digest, Sha256};
-use base::json::{Empty, Raw, Rest};
-use base::json_object;
+use base::json::{Empty, FromJson, Raw, Rest, ToJson};
 use base::map::Map;
-use std::path::PathBuf;
+use base::{Result, files, json, json_object};
+use std::path::{Path, PathBuf};
 
 json_object! {
     /// What an image says of the containers made from it.
@@ -111,11 +111,41 @@ json_object! {
         "Size" => pub(crate) size: u64,
         /// Bytes of the archive, uncompressed.
         "Archive" ? => pub(crate) archive: u64,
+        /// The digest of the list `files`.
+        "Files" ? => pub(crate) files: Digest,
         /// Its root hides all layers below.
         "Opaque" ? => pub(crate) opaque: bool,
         ..pub(crate) rest: Rest,
     }
 }
+
+/// A record's text: a line of JSON, and a line with the digest of the first, by which `fsck` knows that
+/// it is what was written.
+pub(crate) fn record_text(record: &dyn ToJson) -> String {
+    let mut text = json::to_string(record);
+    text.push('\n');
+    let digest = Digest::of(text.as_bytes()).to_string();
+    [&text, &digest, "\n"].concat()
+}
+
+/// Reads a record, without looking at its digest: every `run` does.
+pub(crate) fn read_record<T: FromJson>(path: &Path) -> Result<T> {
+    let text = files::read_capped(path, RECORD_CAP)?;
+    let line = text.split(|&c| c == b'\n').next().unwrap_or_default();
+    json::parse(line).map_err(|e| e.context(path.display()))
+}
+
+/// Whether a record is what was written.
+pub(crate) fn record_is_whole(path: &Path) -> Result<bool> {
+    let text = files::read_capped(path, RECORD_CAP)?;
+    let end = text.iter().position(|&c| c == b'\n').map_or(text.len(), |at| at + 1);
+    let digest = Digest::of(&text[..end]).to_string();
+    // One of the first version has no second line.
+    let bare = end == text.len() && !text.ends_with(b"\n");
+    Ok(bare || text[end..] == *[digest.as_bytes(), b"\n"].concat())
+}
+
+const RECORD_CAP: usize = 4 << 20;
 
 /// An image that is in the store.
 #[derive(Clone, Debug, Default)]

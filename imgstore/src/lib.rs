@@ -11,6 +11,8 @@ mod archive;
 mod checkout;
 mod commit;
 mod container;
+mod fsck;
+mod gc;
 mod graph;
 pub mod graphdriver;
 mod image;
@@ -23,6 +25,8 @@ mod tool;
 
 pub use archive::{ImportOptions, LoadEvent, Loaded};
 pub use container::{CommitOptions, Container};
+pub use fsck::{Checked, Fsck, Problem};
+pub use gc::{Collected, Usage};
 pub use graph::{Keep, Removed};
 pub use image::{Image, ImageConfig, ImageSummary, architecture};
 pub use layer::changes::{Change, ChangeKind, Own};

@@ -55,6 +55,37 @@ impl Store {
         Ok(Self { root, run: folders.run.clone(), driver, marks, keep_blobs })
     }
 
+    /// Writes the file `format` anew where it is damaged; one of another version is left alone.
+    pub fn repair_format(folders: &Folders) -> Result<()> {
+        let root = folders.root.as_path();
+        let text = files::read_capped(&root.join("format"), 4096)?;
+        let text = String::from_utf8_lossy(&text);
+        let version = text.lines().next().unwrap_or_default();
+        let number = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
+        let is_version = version.split_once('.').is_some_and(|(a, b)| number(a) && number(b));
+        let known = version.split('.').next() == FORMAT.split('.').next();
+        if is_version && !known || read_format(text.as_bytes()).is_ok() {
+            return Ok(());
+        }
+        if !SUBFOLDERS.iter().all(|name| root.join(name).is_dir()) {
+            return Err(Error::other(format!("{}: not a store", root.display())));
+        }
+        let _alone = Lock::exclusive(root)?;
+        write_format(root).map(drop)
+    }
+
+    /// Whether so many bytes more have room: asked before the first one is written, of what is known
+    /// to come. Compressed ones take more once they are unpacked, never less.
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        let free = crate::layer::room(&self.root)?;
+        if bytes <= free {
+            return Ok(());
+        }
+        let (bytes, free) = (text::size::human(bytes), text::size::human(free));
+        let text = format!("no space left: {bytes} more would come, and {free} may be used");
+        Err(Error::new(Kind::NoSpace, text))
+    }
+
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -112,7 +143,7 @@ impl Drop for Work {
 }
 
 /// Removes what nobody holds.
-fn sweep(work: &Path) -> Result<()> {
+pub(crate) fn sweep(work: &Path) -> Result<()> {
     for entry in fs::read_dir(work).on_path("read", work)? {
         let path = entry.on_path("read", work)?.path();
         if let Ok(Some(_held)) = Lock::try_exclusive(&path) {
@@ -131,7 +162,11 @@ fn read_format(text: &[u8]) -> Result<Marks> {
         let text = format!("store of format '{shown}', and this program knows {FORMAT}");
         return Err(Error::unsupported(text));
     }
-    Ok(if text.lines().any(|line| line == "marks user") { Marks::User } else { Marks::Trusted })
+    match text.lines().find_map(|line| line.strip_prefix("marks ")) {
+        Some("user") => Ok(Marks::User),
+        Some("trusted") => Ok(Marks::Trusted),
+        _ => Err(Error::other("format: damaged: it does not say which marks layers have")),
+    }
 }
 
 fn create(folders: &Folders) -> Result<Marks> {
@@ -162,13 +197,18 @@ fn create(folders: &Folders) -> Result<Marks> {
             Err(e) => return Err(e).on_path("create", &path),
         }
     }
+    let marks = write_format(root)?;
+    if marks == Marks::User {
+        log::warn("images of an ordinary user: owners and devices of their files are not kept");
+    }
+    Ok(marks)
+}
+
+fn write_format(root: &Path) -> Result<Marks> {
     let marks = if privileged() { Marks::Trusted } else { Marks::User };
     let kind = if marks == Marks::User { "user" } else { "trusted" };
     let text = format!("{FORMAT}\nmarks {kind}\n");
     files::write_then_rename(root, "format", text.as_bytes(), Sync::Yes)?;
-    if marks == Marks::User {
-        log::warn("images of an ordinary user: owners and devices of their files are not kept");
-    }
     Ok(marks)
 }
 
@@ -199,7 +239,7 @@ mod tests {
     fn formats() {
         assert_eq!(read_format(b"1.0\nmarks trusted\n").unwrap(), Marks::Trusted);
         assert_eq!(read_format(b"1.7\nnew thing\nmarks user\n").unwrap(), Marks::User);
-        for text in ["", "2.0\n", "x", "10.0\n"] {
+        for text in ["", "2.0\n", "x", "10.0\n", "1.0\n", "1.0\nmarks trustee\n"] {
             assert!(read_format(text.as_bytes()).is_err(), "{text}");
         }
     }

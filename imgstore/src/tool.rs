@@ -4,7 +4,7 @@
 //! wrong.
 
 use crate::image::ImageConfig;
-use crate::{Form, ImportOptions, LoadEvent, Options, Removed, Store};
+use crate::{Form, Fsck, ImportOptions, LoadEvent, Options, Removed, Store};
 use base::flags::{Command, Flag, Matches, Operands, Program};
 use base::folders::Folders;
 use base::text::table::Table;
@@ -15,6 +15,39 @@ use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+static DF: Command = Command {
+    name: "df",
+    usage: "",
+    about: "Show how much there is of everything, and what could be freed",
+    aliases: &[],
+    flags: &[],
+    operands: Operands::None,
+    stops: false,
+};
+
+static FSCK: Command = Command {
+    name: "fsck",
+    usage: "[OPTIONS]",
+    about: "Look for what is broken, and mark it so that nothing uses it",
+    aliases: &[],
+    flags: &[
+        Flag::switch("deep", "Read every byte of every layer"),
+        Flag::switch("repair", "Remove what is broken: a load or a pull brings it back"),
+    ],
+    operands: Operands::None,
+    stops: false,
+};
+
+static GC: Command = Command {
+    name: "gc",
+    usage: "",
+    about: "Remove layers that no image needs, and what was left half done",
+    aliases: &[],
+    flags: &[],
+    operands: Operands::None,
+    stops: false,
+};
 
 static LOAD: Command = Command {
     name: "load",
@@ -107,7 +140,10 @@ static PROGRAM: Program = Program {
             .default("/run/coracle"),
         Flag::switch("version", "Print version information and quit").short(b'v'),
     ],
-    groups: &[("Commands", &[&CHECKOUT, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG])],
+    groups: &[(
+        "Commands",
+        &[&CHECKOUT, &DF, &FSCK, &GC, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG],
+    )],
 };
 
 /// What stands for standard input.
@@ -143,19 +179,65 @@ fn print(text: &str) {
 fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
     let folders =
         Folders::find(globals.text("root").map(Path::new), globals.text("run").map(Path::new))?;
-    let store = Store::open(&folders, Options::default())?;
+    let repair = command == "fsck" && matches.on("repair");
+    let store = match Store::open(&folders, Options::default()) {
+        Err(e) if repair && Store::repair_format(&folders).is_ok() => {
+            print(&[e.message(), ": repaired\n"].concat());
+            Store::open(&folders, Options::default())?
+        }
+        other => other?,
+    };
     // Counted by the parser.
     let operand = |number: usize| matches.operands.get(number).map(String::as_str);
     let pair = || (operand(0).unwrap_or_default(), operand(1).unwrap_or_default());
     match command {
         "load" => load(&store, matches.text("input").or(operand(0)), matches.on("quiet")),
         "import" => import(&store, matches, pair().0, operand(1)),
+        "df" => usage(&store),
+        "fsck" => fsck(&store, Fsck { deep: matches.on("deep"), repair }),
+        "gc" => collect(&store),
         "images" => list(&store, matches.on("quiet"), matches.on("no-trunc")),
         "rmi" => remove(&store, &matches.operands, matches.on("force")),
         "save" => save(&store, matches),
         "tag" => store.tag(pair().0, pair().1),
         _ => store.checkout(pair().0, Path::new(pair().1)),
     }
+}
+
+fn usage(store: &Store) -> Result<()> {
+    let usage = store.usage()?;
+    let mut table = Table::new(&["TYPE", "TOTAL", "IN USE", "SIZE", "RECLAIMABLE"]);
+    let number = |number: u64| number.to_string();
+    let (bytes, free) = (size::human(usage.bytes), size::human(usage.reclaimable));
+    table.row(vec!["Images".into(), number(usage.images), number(usage.held), bytes, free]);
+    let garbage = size::human(usage.garbage);
+    let row = ["Layers", &number(usage.layers), "", "", &garbage].map(str::to_owned);
+    table.row(row.to_vec());
+    print(&table.text());
+    Ok(())
+}
+
+fn fsck(store: &Store, how: Fsck) -> Result<()> {
+    let found = store.fsck(how)?;
+    for problem in &found.problems {
+        let end = if problem.repaired { ": removed\n" } else { "\n" };
+        print(&[&problem.text, end].concat());
+    }
+    let left = found.problems.iter().filter(|problem| !problem.repaired).count();
+    if left > 0 {
+        return Err(Error::other(format!("{left} problems")));
+    }
+    print(&format!("{} images, {} layers: clean\n", found.images, found.layers));
+    Ok(())
+}
+
+fn collect(store: &Store) -> Result<()> {
+    let done = store.gc()?;
+    for layer in &done.layers {
+        print(&["Deleted: sha256:", layer, "\n"].concat());
+    }
+    print(&["Total reclaimed space: ", &size::human(done.bytes), "\n"].concat());
+    Ok(())
 }
 
 fn load(store: &Store, path: Option<&str>, quiet: bool) -> Result<()> {

@@ -1,4 +1,4 @@
-//! A disk for a machine: an image with ext4 on it.
+//! A disk for a machine: an image with ext4 or btrfs on it.
 
 use base::{Error, OnError, Result};
 use std::path::Path;
@@ -9,24 +9,30 @@ pub const DEVICE: &str = "/dev/vda";
 
 /// Makes an image of so many bytes; the file system ends before the last `spare` of them. It has
 /// nothing that would be written by itself later.
-pub fn make(path: &Path, size: u64, spare: u64) -> Result<()> {
+pub fn make(path: &Path, kind: &str, size: u64, spare: u64) -> Result<()> {
     let file = std::fs::File::create(path).on_path("create", path)?;
     file.set_len(size).on_path("resize", path)?;
-    let blocks = ((size - spare) / 4096).to_string();
-    let mke2fs = ["/usr/sbin/mke2fs", "/sbin/mke2fs"]
-        .into_iter()
-        .find(|path| Path::new(path).exists())
-        .unwrap_or("mke2fs");
-    let output = Command::new(mke2fs)
-        .args(["-q", "-F", "-t", "ext4", "-b", "4096"])
-        .args(["-E", "lazy_itable_init=0,lazy_journal_init=0"])
-        .arg(path)
-        .arg(&blocks)
-        .output()
-        .on("start", "mke2fs")?;
+    let (program, words): (&str, Vec<String>) = if kind == "btrfs" {
+        // Mixed: else it wants more than 100 MB.
+        let size = (size - spare).to_string();
+        ("mkfs.btrfs", ["-q", "-M", "-b", &size].map(String::from).to_vec())
+    } else {
+        let words = ["-q", "-F", "-t", "ext4", "-b", "4096", "-E"].map(String::from);
+        let mut words = words.to_vec();
+        words.push("lazy_itable_init=0,lazy_journal_init=0".to_string());
+        ("mke2fs", words)
+    };
+    let found = ["/usr/sbin/", "/sbin/"].map(|folder| [folder, program].concat());
+    let found = found.iter().find(|path| Path::new(path).exists());
+    let mut command = Command::new(found.map_or(program, String::as_str));
+    command.args(words).arg(path);
+    if kind != "btrfs" {
+        command.arg(((size - spare) / 4096).to_string());
+    }
+    let output = command.output().on("start", program)?;
     if output.status.success() {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    Err(Error::other(format!("mke2fs: {}", text.trim())))
+    Err(Error::other(format!("{program}: {}", text.trim())))
 }

@@ -41,6 +41,11 @@ fn image_word(arch: &str) -> &str {
 
 /// The part that all boots of a kernel share.
 pub fn common(binaries: &Binaries, modules_folder: &Path) -> Result<Vec<u8>> {
+    common_with(binaries, modules_folder, &[])
+}
+
+/// The same with more modules.
+pub fn common_with(binaries: &Binaries, modules_folder: &Path, more: &[&str]) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for folder in ["bin", "dev", "proc", "sys", "run", "tmp", "var", "root", "etc"] {
         archive.folder(folder);
@@ -56,8 +61,8 @@ pub fn common(binaries: &Binaries, modules_folder: &Path) -> Result<Vec<u8>> {
     archive.file(&format!("{}/probe.tar", inside(IMAGES)), 0o644, &binaries.archives.docker);
     archive.file(&format!("{}/probe-oci.tar", inside(IMAGES)), 0o644, &binaries.archives.oci);
     archive.folder(inside(MODULES));
-    for (number, path) in modules::ordered(modules_folder, modules::WANTED)?.into_iter().enumerate()
-    {
+    let wanted = [modules::WANTED, more].concat();
+    for (number, path) in modules::ordered(modules_folder, &wanted)?.into_iter().enumerate() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{}/{number:03}-{}", inside(MODULES), name.trim_end_matches(".xz"));
         archive.file(&name, 0o644, &modules::read(&path)?);

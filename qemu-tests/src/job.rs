@@ -246,7 +246,7 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
     let image = log.with_extension("disk");
     let mut devices = job.devices.clone();
     if devices.is_empty() && !job.configuration.disk.is_empty() {
-        disk::make(&image, DISK, 0)?;
+        disk::make(&image, "ext4", DISK, 0)?;
         let drive = format!("file={},if=virtio,format=raw", image.display());
         devices.extend(["-drive".to_string(), drive]);
     }

@@ -16,8 +16,8 @@ qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid
 
 Without flags: the default set of kernels, every test. --special: only the machines that lack
 something and the controls. --list names kernels and tests, --arches the CPUs whose binaries are
-needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the worked
-example of power cuts, with so many sampled sets of unflushed writes. --least-memory: no tests, but
+needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the power cuts
+(the worked example and the store), with so many sampled sets of unflushed writes. --least-memory: no tests, but
 the table of the least memory for each kernel and test.
 Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed.
 ";
@@ -198,7 +198,10 @@ fn run() -> Result<ExitCode> {
     let (reports, example) = std::thread::scope(|scope| {
         let example = samples.map(|samples| {
             let (place, fetched) = (&place, &fetched);
-            scope.spawn(move || power_cut::example::run(place, fetched, samples))
+            scope.spawn(move || -> Result<_> {
+                let example = power_cut::example::run(place, fetched, samples)?;
+                Ok([example, power_cut::store::run(place, fetched, samples)?])
+            })
         });
         let reports = match asked.power_cut {
             Some(_) => Ok(Vec::new()),
@@ -210,10 +213,12 @@ fn run() -> Result<ExitCode> {
     });
     let mut reports = reports?;
     if let Some(example) = example {
-        let (report, table) =
-            example.map_err(|_| Error::other("the power cuts' thread has ended"))??;
-        print!("{table}{}", summary::of_report(&report));
-        reports.push(report);
+        for (report, table) in
+            example.map_err(|_| Error::other("the power cuts' thread has ended"))??
+        {
+            print!("{table}{}", summary::of_report(&report));
+            reports.push(report);
+        }
     }
     let sums = Sums::of(&reports);
     println!("{}", summary::last_line(sums, &fetched));

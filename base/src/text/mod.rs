@@ -4,6 +4,7 @@ pub mod base64;
 pub mod duration;
 pub mod hex;
 pub mod id;
+pub mod moment;
 pub mod name;
 pub mod percent;
 pub mod size;

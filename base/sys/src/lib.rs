@@ -13,6 +13,7 @@
 
 pub mod act;
 pub mod bpf;
+pub mod clock;
 pub mod clone;
 mod heap;
 #[cfg(all(target_env = "musl", target_arch = "mips"))]

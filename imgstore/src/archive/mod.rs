@@ -18,7 +18,7 @@ use crate::layer::path::shown;
 use crate::reference::Reference;
 use crate::store::{Store, Work};
 use base::digest::Digest;
-use base::{Error, OnError, Result, json};
+use base::{Error, OnError, Result, files, json};
 use documents::{Descriptor, Document, IMAGE_NAME, REF_NAME, Saved, choose};
 use source::Source;
 use std::fs::File;
@@ -82,7 +82,7 @@ impl Store {
         let name = name.strip_suffix(".tgz").unwrap_or(name).to_owned();
         let name = Reference::parse(&name).is_ok_and(|r| r.repository == name).then_some(name);
         if path.is_dir() {
-            if !base::files::exists(&path.join("index.json")) {
+            if !files::exists(&path.join("index.json")) {
                 let text = format!("{}: no OCI layout: index.json is missing", path.display());
                 return Err(Error::bad_input(text));
             }
@@ -308,6 +308,14 @@ impl Loader<'_> {
             );
             return Err(Error::bad_input(text));
         }
+        let mut bytes = 0;
+        for (diff, wanted) in diffs.iter().zip(&wanted) {
+            let known = self.layers.iter().any(|layer| layer.record.diff == *diff);
+            if !known && !files::exists(&self.store.folder("layers").join(diff.hex())) {
+                bytes += self.source.size(&wanted.name).unwrap_or(0);
+            }
+        }
+        self.store.check_room(bytes).map_err(|e| e.context("load"))?;
         let mut layers: Vec<usize> = Vec::new();
         for (diff, wanted) in diffs.iter().zip(&wanted) {
             let below = layers.last().map(|&at| self.layers[at].chain);
@@ -338,7 +346,7 @@ impl Loader<'_> {
             let (name, folder) = (same.name.clone(), same.folder.clone());
             let record = same.record.clone();
             let lock = match &same.lock {
-                Some(_) => base::files::Lock::shared(&folder).ok(),
+                Some(_) => files::Lock::shared(&folder).ok(),
                 None => None,
             };
             self.layers.push(Staged { name, record, folder, chain, lock });

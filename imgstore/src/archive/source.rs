@@ -169,6 +169,18 @@ impl Source {
         }
     }
 
+    /// How long a layer is, if that is known before it is read.
+    pub(crate) fn size(&self, name: &[u8]) -> Option<u64> {
+        match self {
+            Self::Folder(root) => {
+                let path = root.join(String::from_utf8_lossy(&clean(name).ok()?).as_ref());
+                std::fs::metadata(path).ok().map(|file| file.len())
+            }
+            Self::Tar { index, .. } => place(index, name).ok()?.map(|(_, size)| size),
+            Self::Stream { .. } => None,
+        }
+    }
+
     /// A document that must be there.
     pub(crate) fn needed(&mut self, name: &[u8]) -> Result<Vec<u8>> {
         self.document(name)?.ok_or_else(|| missing(name))

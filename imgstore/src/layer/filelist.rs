@@ -6,7 +6,7 @@
 //! printable ASCII or UTF-8 is written as `\xNN`. A later line for the same path, or for a path
 //! above it that is no folder, replaces an earlier one.
 
-use base::digest::Digest;
+use base::digest::{Digest, Sha256};
 use base::{Error, OnError, Result};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct FileList {
     out: BufWriter<File>,
     path: PathBuf,
+    hash: Sha256,
 }
 
 fn escape(path: &[u8], out: &mut Vec<u8>) {
@@ -37,7 +38,8 @@ fn escape(path: &[u8], out: &mut Vec<u8>) {
 impl FileList {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = File::create_new(path).on_path("create", path)?;
-        Ok(Self { out: BufWriter::with_capacity(16 << 10, file), path: path.to_owned() })
+        let (out, hash) = (BufWriter::with_capacity(16 << 10, file), Sha256::new());
+        Ok(Self { out, path: path.to_owned(), hash })
     }
 
     /// One line.
@@ -75,11 +77,14 @@ impl FileList {
             escape(target, &mut line);
         }
         line.push(b'\n');
+        self.hash.update(&line);
         self.out.write_all(&line).on_path("write", &self.path)
     }
 
-    pub(crate) fn finish(&mut self) -> Result<()> {
-        self.out.flush().on_path("write", &self.path)
+    /// Ends the list; gives its digest.
+    pub(crate) fn finish(mut self) -> Result<Digest> {
+        self.out.flush().on_path("write", &self.path)?;
+        Ok(self.hash.finish())
     }
 }
 
@@ -166,11 +171,11 @@ impl Lines {
         }
     }
 
-    /// The digest of the next file.
-    pub(crate) fn next_file(&mut self) -> Result<Option<Digest>> {
+    /// Size and digest of the next file.
+    pub(crate) fn next_file(&mut self) -> Result<Option<(u64, Digest)>> {
         while let Some(line) = self.next()? {
-            if let (b'f', Some((_, digest))) = (line.kind, line.content) {
-                return Ok(Some(digest));
+            if let (b'f', Some(content)) = (line.kind, line.content) {
+                return Ok(Some(content));
             }
         }
         Ok(None)

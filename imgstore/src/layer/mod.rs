@@ -26,6 +26,7 @@ mod ring;
 pub(crate) mod settle;
 mod special;
 pub(crate) mod unpack;
+pub(crate) mod verify;
 pub(crate) mod walker;
 pub(crate) mod whiteout;
 pub(crate) mod write;
@@ -39,7 +40,7 @@ use headers::Headers;
 use metadata::Made;
 use parser::Parser;
 use ring::{BLOCK, Ring};
-use rustix::fs::{Mode, fchmod, fstat, fstatvfs};
+use rustix::fs::{Mode, fchmod, fstat};
 use settle::Lowers;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,8 @@ pub(crate) struct Unpacked {
     pub(crate) size: u64,
     /// Bytes of the decompressed archive.
     pub(crate) archive: u64,
+    /// The digest of its list of files; only once it is complete.
+    pub(crate) list: Digest,
     /// Its root hides all layers below.
     pub(crate) opaque: bool,
     /// It takes something from the layers below, and is not complete until it has it.
@@ -115,15 +118,15 @@ pub(crate) fn unpack(
     parser.finish(style.strict)?;
     let (blob, blob_size) = content.finish()?;
     let (size, opaque) = (unpacker.size, unpacker.opaque);
-    let waiting = if unpacker.waits() {
-        Some(unpacker)
+    let (mut waiting, mut list) = (None, Digest::default());
+    if unpacker.waits() {
+        waiting = Some(unpacker);
     } else {
         let none = Lowers { trees: Vec::new(), marks: style.marks };
-        settle::complete(*unpacker, &none)?;
-        None
-    };
+        list = settle::complete(*unpacker, &none)?;
+    }
     let diff = hash.finish();
-    Ok(Unpacked { folder, diff, blob, blob_size, size, archive, opaque, waiting })
+    Ok(Unpacked { folder, diff, blob, blob_size, size, archive, list, opaque, waiting })
 }
 
 fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
@@ -136,14 +139,36 @@ fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
     let umask = 0o777 & !stat.st_mode;
     fchmod(&root, Mode::from_raw_mode(0o755)).on_path("change mode of", &tree)?;
     let made = Made { uid: stat.st_uid, gid: stat.st_gid, umask, squash: style.squash };
-    let space = fstatvfs(&root).on_path("stat", &tree)?;
     // A bomb must end before the disk is full for everybody else.
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let free = room(&tree)?;
     let list = FileList::create(&folder.join("files"))?;
     let headers = Headers::create(&folder.join("headers"))?;
     let records = (list, headers);
-    Ok(Unpacker::new(folder.to_owned(), root, records, made, style.marks, free - free / 64))
+    Ok(Unpacker::new(folder.to_owned(), root, records, made, style.marks, free))
 }
+
+/// How many bytes may still be written where this is. A part of the disk is left to small things: the
+/// next container's record, its log, whatever else lives there.
+pub(crate) fn room(path: &Path) -> Result<u64> {
+    let count = || -> Result<u64> {
+        let space = rustix::fs::statvfs(path).on_path("stat", path)?;
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        let all = space.f_blocks.saturating_mul(space.f_frsize);
+        Ok(free.saturating_sub((all / 50).min(RESERVE)))
+    };
+    match count()? {
+        // btrfs counts what was removed as free only after its next commit.
+        little if little < RESERVE => {
+            let folder = open_folder(path)?;
+            rustix::fs::syncfs(&folder).on_path("sync", path)?;
+            count()
+        }
+        enough => Ok(enough),
+    }
+}
+
+/// The most that is left: 8 MiB.
+const RESERVE: u64 = 8 << 20;
 
 /// How many processors this process may use.
 pub(crate) fn processors() -> usize {
@@ -212,6 +237,12 @@ fn pump(
     Ok(())
 }
 
+/// The digest of a file.
+pub(crate) fn file_digest(path: &Path) -> Result<Digest> {
+    let file = std::fs::File::open(path).on_path("open", path)?;
+    replaced::digest(&file.into()).on_path("read", path)
+}
+
 impl Unpacked {
     /// Completes the layer on top of those below, topmost first. Says whether it took anything.
     pub(crate) fn complete(&mut self, lowers: &[PathBuf], marks: Marks) -> Result<bool> {
@@ -220,7 +251,7 @@ impl Unpacked {
         };
         let open = |tree: &PathBuf| open_folder(tree);
         let trees = lowers.iter().map(open).collect::<Result<Vec<_>>>()?;
-        settle::complete(*unpacker, &Lowers { trees, marks })?;
+        self.list = settle::complete(*unpacker, &Lowers { trees, marks })?;
         Ok(true)
     }
 }

@@ -34,6 +34,8 @@ struct Output<'a> {
     out: &'a mut dyn Write,
     hash: Sha256,
     block: Vec<u8>,
+    /// The hash of the file that is being read, if somebody wants it.
+    content: Option<Sha256>,
 }
 
 impl Output<'_> {
@@ -54,6 +56,9 @@ impl Output<'_> {
                 Err(e) => return Err(e).on("read", what()),
             };
             self.hash.update(&self.block[..n]);
+            if let Some(content) = &mut self.content {
+                content.update(&self.block[..n]);
+            }
             self.out.write_all(&self.block[..n]).on("write", "the archive")?;
             left -= n as u64;
         }
@@ -72,8 +77,25 @@ impl Output<'_> {
     }
 }
 
+/// Looks at what goes by.
+pub(crate) trait Checks {
+    /// A header was read.
+    fn entry(&mut self, entry: &Entry, path: &[u8]) -> Result<()>;
+    /// A file's content was read.
+    fn content(&mut self, path: &[u8], size: u64, digest: &Digest) -> Result<()>;
+}
+
 /// Writes the archive of the layer in this folder; gives its digest.
 pub(crate) fn rebuild(layer: &Path, out: &mut dyn Write) -> Result<Digest> {
+    rebuild_checked(layer, out, None)
+}
+
+/// The same, with somebody who looks.
+pub(crate) fn rebuild_checked(
+    layer: &Path,
+    out: &mut dyn Write,
+    mut checks: Option<&mut dyn Checks>,
+) -> Result<Digest> {
     let mut headers = HeaderReader::open(&layer.join("headers")).map_err(|e| match e.kind() {
         ErrorKind::NotFound => Error::unsupported(format!(
             "{}: an older version made it, without what its archive needs: remove and load it again",
@@ -89,7 +111,7 @@ pub(crate) fn rebuild(layer: &Path, out: &mut dyn Write) -> Result<Digest> {
         false => None,
     };
     let mut assembler = Assembler::default();
-    let mut output = Output { out, hash: Sha256::new(), block: vec![0; BLOCK] };
+    let mut output = Output { out, hash: Sha256::new(), block: vec![0; BLOCK], content: None };
     while let Some(header) = headers.header()? {
         output.write(&header)?;
         match assembler.header(&header)? {
@@ -103,11 +125,16 @@ pub(crate) fn rebuild(layer: &Path, out: &mut dyn Write) -> Result<Digest> {
             Step::Entry(entry) => {
                 let path = clean(&entry.path)?;
                 let what = || format!("{}/{}", tree.display(), shown(&path));
+                if let Some(checks) = &mut checks {
+                    checks.entry(&entry, &path)?;
+                }
                 if !became_file(&entry, &path) {
                     output.filling(&mut headers, entry.size)?;
                 } else {
                     let kept = match &mut lines {
-                        Some(lines) => lines.next_file()?.map(|hash| replaced.join(hash.hex())),
+                        Some(lines) => {
+                            lines.next_file()?.map(|(_, hash)| replaced.join(hash.hex()))
+                        }
                         None => None,
                     };
                     let kept = kept.filter(|path| base::files::exists(path));
@@ -123,8 +150,12 @@ pub(crate) fn rebuild(layer: &Path, out: &mut dyn Write) -> Result<Digest> {
                         ),
                         None => Some(open(&mut walker, &path).on("open", what())?),
                     };
+                    output.content = checks.is_some().then(Sha256::new);
                     if let Some(file) = file {
                         output.content(&file, entry.size, &what)?;
+                    }
+                    if let (Some(checks), Some(hash)) = (&mut checks, output.content.take()) {
+                        checks.content(&path, entry.size, &hash.finish())?;
                     }
                 }
                 output.filling(&mut headers, padding_of(entry.size) as u64)?;
@@ -140,6 +171,13 @@ pub(crate) fn rebuild(layer: &Path, out: &mut dyn Write) -> Result<Digest> {
         output.out.write_all(&output.block[..n]).on("write", "the archive")?;
     }
     Ok(output.hash.finish())
+}
+
+/// Opens a file or a folder for its attributes.
+pub(crate) fn open_any(walker: &mut Walker, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
+    let (folder, name) = split(path);
+    walker.enter(folder).map_err(|stop| stop.errno)?;
+    open_for_reading(walker.here(), if name.is_empty() { b"." } else { name }, OFlags::empty())
 }
 
 fn open(walker: &mut Walker, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {

@@ -11,6 +11,7 @@ use super::unpack::{Pending, Unpacker};
 use super::walker::{Walker, open_folder_at};
 use super::whiteout::{self, Marks};
 use base::copy;
+use base::digest::Digest;
 use base::{Error, OnError, Result};
 use rustix::fs::{AtFlags, FileType, Mode, Stat, chmodat, statat, utimensat};
 use rustix::io::Errno;
@@ -62,8 +63,8 @@ fn refuse(path: &[u8], why: &str) -> Error {
     Error::bad_input(format!("archive: {}: {why}", shown(path)))
 }
 
-/// Completes a layer on top of these.
-pub(crate) fn complete(mut unpacker: Unpacker, lowers: &Lowers) -> Result<()> {
+/// Completes a layer on top of these; gives the digest of its list of files.
+pub(crate) fn complete(mut unpacker: Unpacker, lowers: &Lowers) -> Result<Digest> {
     let keep_owners = !unpacker.made().squash;
     for link in unpacker.take_links() {
         let (folder, name) = split(&link.path);
@@ -95,9 +96,10 @@ pub(crate) fn complete(mut unpacker: Unpacker, lowers: &Lowers) -> Result<()> {
             return Err(missing());
         }
     }
-    let (mut walker, mut pending) = unpacker.finish()?;
+    let (mut walker, mut pending, list) = unpacker.finish()?;
     inherit(&mut walker, &mut pending, lowers, keep_owners)?;
-    set_folders(&mut walker, pending)
+    set_folders(&mut walker, pending)?;
+    Ok(list)
 }
 
 /// Gives folders without a header what they have below.

@@ -16,7 +16,7 @@ use super::path::{clean, is_below, shown, split};
 use super::replaced;
 use super::walker::{Stop, Walker, open_folder_at};
 use super::whiteout::{self, Marks, Meaning, meaning};
-use base::digest::Sha256;
+use base::digest::{Digest, Sha256};
 use base::files::remove_tree_at;
 use base::{Error, Kind as ErrorKind, OnError, Result};
 use rustix::fs::{
@@ -140,11 +140,11 @@ impl Unpacker {
         std::mem::take(&mut self.pending.links)
     }
 
-    /// Ends the list; gives the tree and what is left to do.
-    pub(crate) fn finish(mut self) -> Result<(Walker, Pending)> {
-        self.list.finish()?;
+    /// Ends the list; gives the tree, what is left to do, and the list's digest.
+    pub(crate) fn finish(mut self) -> Result<(Walker, Pending, Digest)> {
         self.headers.finish()?;
-        Ok((self.walker, self.pending))
+        let list = self.list.finish()?;
+        Ok((self.walker, self.pending, list))
     }
 
     /// Enters the folder of an entry and makes what is missing on the way.
@@ -282,7 +282,11 @@ impl Unpacker {
         if self.size.saturating_add(self.headers.length) <= self.budget {
             return Ok(());
         }
-        let text = format!("write {}: the layer needs more room than the disk has", shown(path));
+        let text = "the layer needs more room than the disk has";
+        let text = match path {
+            b"" => text.to_owned(),
+            _ => format!("write {}: {text}", shown(path)),
+        };
         Err(Error::new(ErrorKind::NoSpace, text))
     }
 

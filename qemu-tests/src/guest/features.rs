@@ -5,7 +5,7 @@ use super::cgroups::is_usable;
 /// Why a feature is not there; `None` when it is.
 pub(super) fn missing(name: &str) -> Option<String> {
     let has = match name {
-        "memory" | "pids" | "devices" | "freezer" => is_usable(name),
+        "memory" | "pids" | "devices" | "freezer" | "cpu" | "cpuset" => is_usable(name),
         "overlay" => file_systems("overlay"),
         "user-namespaces" => {
             let text = std::fs::read_to_string("/proc/sys/user/max_user_namespaces");

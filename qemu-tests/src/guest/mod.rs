@@ -29,7 +29,7 @@ pub struct Configuration {
     pub sysctl: Vec<String>,
     /// Modules to leave out.
     pub without: Vec<String>,
-    /// The root folder's place: empty for RAM, else a block device with ext4.
+    /// The root folder's place: empty for RAM, else a block device, and after a blank its file system (ext4).
     pub disk: String,
     /// What goes wrong on purpose (the controls): `hang`, `panic`, `reboot`, `broken`.
     pub instead: String,
@@ -134,7 +134,9 @@ fn prepare() -> Result<(), String> {
     cgroups::mount_all(&configuration.cgroup)?;
     if !configuration.disk.is_empty() {
         let folder = "/var/lib/coracle";
-        mounted(&configuration.disk, folder, "ext4", MountFlags::empty(), c"")?;
+        let disk = configuration.disk.as_str();
+        let (device, kind) = disk.split_once(' ').unwrap_or((disk, "ext4"));
+        mounted(device, folder, kind, MountFlags::empty(), c"")?;
     }
     let _ = rustix::system::sethostname(b"device");
     control(&configuration.instead)?;

@@ -23,6 +23,8 @@ pub fn main(words: &[String]) -> ExitCode {
         "signal" => signal_self(number(1)),
         "trap" => return trap(number(1) as u8),
         "eat" => eat(number(1)),
+        "burn" => burn(number(1)),
+        "grep" => grep(word(1), word(2)),
         "fork" => fork(number(1)),
         "id" => print(&format!("{}:{} pid {}", getuid().as_raw(), getgid().as_raw(), getpid())),
         "cat" => cat(word(1)),
@@ -34,6 +36,7 @@ pub fn main(words: &[String]) -> ExitCode {
         "kill-9" => kill_9(word(1)),
         "mark" => power_cut::mark(crate::disk::DEVICE, number(1)).map_err(other),
         "versions" => power_cut::example::versions(word(1) == "sync").map_err(other),
+        "nosync" => return without_syncs(rest),
         "as" => return run_as(number(1) as u32, rest.get(1..).unwrap_or_default()),
         _ => {
             let _ = writeln!(std::io::stderr(), "probe: unknown verb {:?}", word(0));
@@ -47,6 +50,26 @@ pub fn main(words: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a command whose syncs do nothing and say that all is well.
+fn without_syncs(words: &[String]) -> ExitCode {
+    use base::sys::seccomp::bpf;
+    use std::os::unix::process::CommandExt;
+    let Some((program, arguments)) = words.split_first() else { return ExitCode::from(2) };
+    let calls = [libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_syncfs, libc::SYS_sync];
+    let mut filter = vec![bpf::load(bpf::CALL)];
+    for call in calls {
+        filter.extend([bpf::equal(call as u32, 1), bpf::fail(0)]);
+    }
+    filter.push(bpf::ALLOW);
+    if let Err(error) = base::sys::seccomp::install(&filter) {
+        let _ = writeln!(std::io::stderr(), "probe nosync: {error}");
+        return ExitCode::FAILURE;
+    }
+    let error = std::process::Command::new(format!("/bin/{program}")).args(arguments).exec();
+    let _ = writeln!(std::io::stderr(), "probe: {program}: {error}");
+    ExitCode::FAILURE
 }
 
 fn other(error: base::Error) -> std::io::Error {
@@ -86,6 +109,24 @@ fn eat(megabytes: u64) -> std::io::Result<()> {
         taken.push(block);
     }
     print(&format!("{} MB", taken.len()))
+}
+
+/// Is busy for so many milliseconds, and says whether it had the processor for most of them.
+fn burn(millis: u64) -> std::io::Result<()> {
+    let begin = std::time::Instant::now();
+    let mut number = 0_u64;
+    while begin.elapsed() < Duration::from_millis(millis) {
+        number = std::hint::black_box(number.wrapping_add(1));
+    }
+    let wall = begin.elapsed();
+    let used = base::sys::clock::processor_time();
+    print(if used * 2 < wall { "held back" } else { "not held back" })
+}
+
+/// The lines of a file with this text.
+fn grep(text: &str, path: &str) -> std::io::Result<()> {
+    let file = std::fs::read_to_string(path)?;
+    file.lines().filter(|line| line.contains(text)).try_for_each(print)
 }
 
 /// How many processes of so many could be started.

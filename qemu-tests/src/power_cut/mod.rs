@@ -19,6 +19,7 @@ pub mod log;
 pub mod record;
 pub mod replay;
 pub mod states;
+pub mod store;
 
 use base::{Error, OnError, Result};
 use std::io::{Seek, SeekFrom, Write};

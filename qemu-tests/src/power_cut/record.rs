@@ -26,16 +26,28 @@ pub fn record(
     job: &Job,
     folder: &Path,
 ) -> Result<Recording> {
+    record_on("ext4", place, unpacked, common, job, folder)
+}
+
+/// The same on another file system.
+pub fn record_on(
+    kind: &str,
+    place: &Place,
+    unpacked: &Unpacked,
+    common: &[u8],
+    job: &Job,
+    folder: &Path,
+) -> Result<Recording> {
     std::fs::create_dir_all(folder).on_path("mkdir", folder)?;
     let path = |name: &str| folder.join(name);
     let (pristine, image, log) = (path("pristine"), path("disk"), path("log"));
-    disk::make(&pristine, DISK, BLOCK as u64)?;
+    disk::make(&pristine, kind, DISK, BLOCK as u64)?;
     std::fs::copy(&pristine, &image).on_path("copy", &pristine)?;
     // QEMU does not make it larger.
     let file = std::fs::File::create(&log).on_path("create", &log)?;
     file.set_len(512 << 20).on_path("resize", &log)?;
     let mut job = job.clone();
-    job.configuration.disk = disk::DEVICE.to_string();
+    job.configuration.disk = format!("{} {kind}", disk::DEVICE);
     job.devices = [
         "-blockdev".to_string(),
         format!("driver=file,filename={},node-name=disk-file", image.display()),

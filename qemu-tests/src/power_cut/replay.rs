@@ -37,6 +37,16 @@ const MOST_REASONS: usize = 5;
 
 /// Looks at every state: `check` gets the mounted file system and what had been promised.
 pub fn replay(recording: &Recording, amount: Amount, check: Check<'_>) -> Result<Findings> {
+    replay_on("ext4", recording, amount, check)
+}
+
+/// The same with another file system.
+pub fn replay_on(
+    kind: &str,
+    recording: &Recording,
+    amount: Amount,
+    check: Check<'_>,
+) -> Result<Findings> {
     let folder = recording.pristine.parent().unwrap_or(Path::new("."));
     let (base, work) = (folder.join("flushed"), folder.join("state"));
     let mounted = folder.join("mounted");
@@ -53,7 +63,7 @@ pub fn replay(recording: &Recording, amount: Amount, check: Check<'_>) -> Result
         applied = applied.max(state.flushed);
         make(recording, &base, &work, &state)?;
         findings.states += 1;
-        let result = match mount(&work, &mounted) {
+        let result = match mount(kind, &work, &mounted) {
             Ok(()) => {
                 let result = check(&mounted, state.promised);
                 unmount(&mounted)?;
@@ -88,9 +98,9 @@ fn make(recording: &Recording, base: &PathBuf, work: &PathBuf, state: &State) ->
     Ok(())
 }
 
-fn mount(image: &Path, folder: &Path) -> Result<()> {
+fn mount(kind: &str, image: &Path, folder: &Path) -> Result<()> {
     let mut command = Command::new("mount");
-    command.args(["-t", "ext4", "-o", "loop"]).arg(image).arg(folder);
+    command.args(["-t", kind, "-o", "loop"]).arg(image).arg(folder);
     run(command, "mount")
 }
 

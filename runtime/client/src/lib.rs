@@ -19,7 +19,6 @@ mod create_request;
 mod env_file;
 mod foreground;
 mod format;
-mod moment;
 mod mount_flag;
 mod pretty;
 mod progress;

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn events_are_read_across_the_change_of_files() {
         let run = std::env::temp_dir().join(format!("coracle-events-{}", std::process::id()));
-        let folders = Folders { root: run.join("root"), run: run.clone(), ..Folders::default() };
+        let folders = Folders::find(Some(&run.join("root")), Some(&run)).expect("folders");
         let mut reader = Reader::new(&folders);
         assert_eq!(reader.next(), None);
         let long = "x".repeat(1000);

@@ -268,14 +268,7 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     if ordinary_user && (host.privileged || !host.devices.is_empty()) {
         return Err(Error::unsupported("devices need root: an ordinary user has none to give"));
     }
-    match host.log_config.kind.as_str() {
-        "" | "local" | "none" => (),
-        other => {
-            return Err(Error::bad_input(format!(
-                "logger: no log driver named '{other}' is registered"
-            )));
-        }
-    }
+    monitor::check_log(&host.log_config)?;
     if monitor::Policy::of(&host.restart_policy)? != monitor::Policy::No && host.auto_remove {
         return Err(Error::bad_input("can't create 'AutoRemove' container with restart policy"));
     }

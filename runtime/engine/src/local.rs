@@ -6,7 +6,9 @@
 //! it hands to the client.
 
 use crate::container::Container;
-use crate::monitor::{Config, Monitor, Policy, Probe, Running, Start, Work, spawn_probe};
+use crate::monitor::{
+    Config, LogSettings, Monitor, Policy, Probe, Running, Start, Work, spawn_probe,
+};
 use crate::{Engine, execdriver};
 use base::{Error, OnError, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -185,12 +187,13 @@ fn begin_monitor(engine: &Arc<Engine>, id: &str) -> Result<Monitor> {
 /// How a container's monitor serves its streams. `foreground`: the monitor is the command itself.
 pub(crate) fn monitor_config(container: &Container, foreground: bool) -> Config {
     let config = &container.record.config;
-    let log = container.record.host_config.log_config.kind != "none";
+    // What was refused at creation is not there; what has become wrong since is told by `logs`.
+    let log = LogSettings::of(container).unwrap_or_default();
     Config {
         terminal: config.tty,
         input: config.open_stdin,
         input_once: config.stdin_once,
-        direct: foreground && !log && !config.tty,
+        direct: foreground && log.is_none() && !config.tty,
         log,
         policy: policy_of(container),
         health: crate::health::times(&container.record),

@@ -53,7 +53,9 @@ impl<'a> Tree<'a> {
         }
         let lock = container.lock()?;
         let image = engine.store()?.find(&container.record.image)?;
-        let root = OpenRoot::of(&root_source(engine.root_of(container, &image)?))?;
+        let source = root_source(engine.root_of(container, &image)?);
+        // In vain: the next who asks must find it free.
+        let root = OpenRoot::of(&source).inspect_err(|_| engine.leave_upper(container.id()))?;
         Ok(Tree { engine, container, root: Root::Stopped { root, _lock: lock } })
     }
 

@@ -102,3 +102,14 @@ json_object! {
         "Deleted" ? => pub deleted: String,
     }
 }
+
+json_object! {
+    /// The answer to `POST /images/prune`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct ImagesPruned {
+        /// What is gone.
+        "ImagesDeleted" => pub deleted: Vec<DeleteResponse>,
+        /// Bytes that are free now.
+        "SpaceReclaimed" => pub space: u64,
+    }
+}

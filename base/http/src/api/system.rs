@@ -1,5 +1,8 @@
 //! `/version` and `/info`.
 
+use super::container::ContainerSummary;
+use super::image::ImageSummary;
+use super::volume::Volume;
 use base::json::Raw;
 use base::json_object;
 use base::map::Map;
@@ -133,6 +136,23 @@ json_object! {
         "SecurityOptions" => pub security_options: Vec<String>,
         /// What the user should know.
         "Warnings" ? => pub warnings: Vec<String>,
+    }
+}
+
+json_object! {
+    /// The answer to `GET /system/df`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct DiskUsage {
+        /// Bytes of all layers.
+        "LayersSize" => pub layers_size: i64,
+        /// Images.
+        "Images" => pub images: Vec<ImageSummary>,
+        /// Containers.
+        "Containers" => pub containers: Vec<ContainerSummary>,
+        /// Volumes.
+        "Volumes" => pub volumes: Vec<Volume>,
+        /// Nothing is built here.
+        "BuildCache" => pub build_cache: Vec<String>,
     }
 }
 

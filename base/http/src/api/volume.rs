@@ -37,6 +37,19 @@ json_object! {
         "Options" => pub options: Map<String, String>,
         /// `local`.
         "Scope" => pub scope: String,
+        /// Only where it is asked for.
+        "UsageData" ? => pub usage: Option<VolumeUsage>,
+    }
+}
+
+json_object! {
+    /// What a volume takes.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct VolumeUsage {
+        /// Bytes on disk.
+        "Size" => pub size: i64,
+        /// Containers that have it.
+        "RefCount" => pub users: i64,
     }
 }
 

@@ -66,7 +66,12 @@ fn look(session: &Session<'_>, (name, path): (&str, &str)) -> Result<Option<Path
             session.ask(Method::Get, &target, Payload::None)?;
             return Ok(None);
         }
-        other => other?,
+        // An answer to HEAD has no words: GET has them.
+        Err(error) => {
+            session.begin(Method::Get, &target, Payload::None)?;
+            return Err(error);
+        }
+        Ok(begun) => begun,
     };
     let text = head.headers.get("x-docker-container-path-stat").and_then(base64::decode);
     base::json::parse(&text.unwrap_or_default()).map(Some)

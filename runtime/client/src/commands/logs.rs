@@ -2,8 +2,9 @@
 
 use super::Failure;
 use crate::session::Session;
-use crate::{moment, wire};
+use crate::wire;
 use base::flags::{Command, Flag, Matches, Operands};
+use base::text::moment;
 use base::{Error, Result};
 use base_http::api::ContainerInspect;
 use base_http::frames::{Channel, Frames};

@@ -35,6 +35,7 @@ mod stats;
 mod stop;
 mod top;
 mod update;
+mod usage;
 mod version;
 mod volume;
 mod wait;
@@ -92,6 +93,7 @@ pub(crate) static PROGRAM: Program = Program {
         (
             "Images",
             &[
+                &usage::PRUNE,
                 &images::COMMAND,
                 &import::COMMAND,
                 &load::COMMAND,
@@ -108,7 +110,10 @@ pub(crate) static PROGRAM: Program = Program {
             "Registries",
             &[&login::COMMAND, &login::LOGOUT, &push::COMMAND, &search::COMMAND, &search::TAGS],
         ),
-        ("System", &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &version::COMMAND]),
+        (
+            "System",
+            &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &usage::DF, &version::COMMAND],
+        ),
     ],
 };
 
@@ -123,6 +128,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("events", events::run),
     ("exec", exec::run),
     ("export", save::export),
+    ("image prune", usage::prune),
     ("images", images::run),
     ("import", import::run),
     ("info", info::run),
@@ -146,6 +152,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("start", start::run),
     ("stats", stats::run),
     ("stop", stop::run),
+    ("system df", usage::df),
     ("tags", search::tags),
     ("top", top::run),
     ("unpause", pause::unpause),

@@ -115,7 +115,7 @@ pub(super) fn inspect(session: &Session<'_>, matches: &Matches) -> Result<u8, Fa
 }
 
 /// The API's form of `--filter`.
-fn filters(matches: &Matches) -> Result<Map<String, Vec<String>>, Failure> {
+pub(super) fn filters(matches: &Matches) -> Result<Map<String, Vec<String>>, Failure> {
     let mut filters: Map<String, Vec<String>> = Map::default();
     for text in matches.list("filter") {
         let Some((name, value)) = text.split_once('=') else {
@@ -172,9 +172,9 @@ pub(super) fn prune(session: &Session<'_>, matches: &Matches) -> Result<u8, Fail
     let what = match matches.on("all") {
         true => {
             filters.insert("all".to_string(), vec!["true".to_string()]);
-            "all local volumes"
+            "all local volumes not used by at least one container."
         }
-        false => "anonymous local volumes",
+        false => "anonymous local volumes not used by at least one container.",
     };
     if !matches.on("force") && !confirmed(session, what) {
         return Ok(0);
@@ -189,12 +189,8 @@ pub(super) fn prune(session: &Session<'_>, matches: &Matches) -> Result<u8, Fail
     Ok(0)
 }
 
-fn confirmed(session: &Session<'_>, what: &str) -> bool {
-    let text = [
-        "WARNING! This will remove ",
-        what,
-        " not used by at least one container.\nAre you sure you want to continue? [y/N] ",
-    ];
+pub(super) fn confirmed(session: &Session<'_>, what: &str) -> bool {
+    let text = ["WARNING! This will remove ", what, "\nAre you sure you want to continue? [y/N] "];
     let mut answer = String::new();
     session.print(&text.concat()).is_ok()
         && std::io::stdin().lock().read_line(&mut answer).is_ok()

@@ -2,6 +2,7 @@
 
 use crate::Engine;
 use crate::container::{Mount, State, Status};
+use crate::monitor::LogSettings;
 use base::Result;
 use base::json::Raw;
 use base::text::time::rfc3339;
@@ -19,8 +20,9 @@ impl Inspect {
         let state = container.state();
         let health = crate::health::read(&container);
         let file = |name: &str| container.run.join(name).display().to_string();
-        let logs = container.record.host_config.log_config.kind != "none";
-        let log_path = if logs { file("log") } else { String::new() };
+        let log = LogSettings::of(&container).unwrap_or_default();
+        let log_path = log.as_ref().and_then(LogSettings::file);
+        let log_path = log_path.map_or(String::new(), |path| path.display().to_string());
         let files = [file("hostname"), file("hosts"), file("resolv.conf")];
         let record = std::sync::Arc::unwrap_or_clone(container.record);
         let [hostname_path, hosts_path, resolv_conf_path] = files;

@@ -2,13 +2,14 @@
 
 use crate::Engine;
 use crate::container::{Container, Status};
-use crate::monitor::{LogLine, LogReader};
+use crate::monitor::{LogLine, LogReader, LogSettings};
 use base::text::time::parse;
 use base::{Error, OnError, Result};
 use base_http::frames::Channel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use std::collections::VecDeque;
+use std::path::Path;
 
 /// Reads a log.
 pub(crate) struct Logs {
@@ -29,7 +30,11 @@ pub(crate) struct Logs {
 impl Logs {
     /// Whether this container has a log at all.
     pub(crate) fn check(&self, container: &Container) -> Result<()> {
-        if container.record.host_config.log_config.kind == "none" {
+        let kind = container.record.host_config.log_config.kind.as_str();
+        if ["syslog", "kmsg"].contains(&kind) {
+            return Err(Error::unsupported("configured logging driver does not support reading"));
+        }
+        if kind == "none" {
             return Err(Error::unsupported(
                 "configured logging driver does not support reading: the container has none \
                  (--log-driver local keeps a log)",
@@ -48,7 +53,10 @@ impl Logs {
         container: &Container,
         out: &mut dyn FnMut(Channel, &[u8]) -> std::io::Result<()>,
     ) -> Result<()> {
-        let mut reader = LogReader::new(&container.run);
+        let Some(settings) = LogSettings::of(container)? else { return Ok(()) };
+        let folder = settings.file().and_then(|path| path.parent()).unwrap_or(&container.run);
+        let folder = folder.to_path_buf();
+        let mut reader = LogReader::new(settings);
         let mut lines = VecDeque::new();
         while let Some(line) = reader.next() {
             if !self.wants(&line) {
@@ -69,7 +77,7 @@ impl Logs {
         if !self.follow {
             return Ok(());
         }
-        let changes = watch(container)?;
+        let changes = watch(&[&folder, &container.run])?;
         loop {
             // Asked before the last look, so that nothing written before the end is missed.
             let running = engine
@@ -116,7 +124,7 @@ impl Logs {
     }
 }
 
-fn watch(container: &Container) -> Result<std::os::fd::OwnedFd> {
+fn watch(folders: &[&Path]) -> Result<std::os::fd::OwnedFd> {
     let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
         .on("inotify", "log")?;
     let events = inotify::WatchFlags::MODIFY
@@ -125,7 +133,9 @@ fn watch(container: &Container) -> Result<std::os::fd::OwnedFd> {
         | inotify::WatchFlags::DELETE
         | inotify::WatchFlags::DELETE_SELF;
     // The container may be gone already: then the first look ends it.
-    let _ = inotify::add_watch(&changes, &container.run, events);
+    for folder in folders {
+        let _ = inotify::add_watch(&changes, *folder, events);
+    }
     Ok(changes)
 }
 

@@ -25,6 +25,7 @@ mod stop;
 mod system;
 mod top;
 mod update;
+mod usage;
 mod volume;
 pub(crate) mod wait;
 
@@ -50,5 +51,6 @@ pub(crate) use stop::Stop;
 pub(crate) use system::{info, version};
 pub(crate) use top::Top;
 pub(crate) use update::Update;
+pub(crate) use usage::{ImagePrune, SystemDf};
 pub(crate) use volume::{VolumeCreate, VolumeInspect, VolumeList, VolumePrune, VolumeRemove};
 pub(crate) use wait::{Condition, Wait};

@@ -41,7 +41,7 @@ impl Stats {
         if let Some(process) = state.process.as_ref().filter(|_| state.is_alive()) {
             let (seconds, nanos) = now();
             sample.read = rfc3339(seconds, nanos);
-            fill(&mut sample, &record.id);
+            fill(&mut sample, &record.id, process.pid);
             if record.host_config.network_mode != "host" {
                 sample.networks = networks(process.pid);
             }
@@ -54,8 +54,8 @@ impl Stats {
     }
 }
 
-fn fill(sample: &mut ContainerStats, id: &str) {
-    let found = cgroup::statistics(id);
+fn fill(sample: &mut ContainerStats, id: &str, first: i32) {
+    let found = cgroup::statistics(id, &|| super::top::in_namespace_of(first));
     sample.cpu = CpuStats {
         usage: CpuUsage { total: found.cpu, kernel: found.cpu_system, user: found.cpu_user },
         system: system_time(),

@@ -7,6 +7,7 @@ use crate::engine::not_running;
 use base::Result;
 use base::files::read_capped;
 use base_http::api::container::ContainerTop;
+use rustix::process::Pid;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -24,24 +25,10 @@ impl Top {
         let Some(first) = state.process.as_ref().filter(|_| state.is_alive()) else {
             return Err(not_running(container.id()));
         };
-        let ours = libcontainer::cgroup::processes_of(container.id());
-        let mut pids: Vec<i32> = ours.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
-        // An ordinary user's container has no cgroup, but always a PID namespace of its own.
-        let namespace = |pid: &str| {
-            let file = std::fs::metadata(format!("/proc/{pid}/ns/pid")).ok()?;
-            Some((file.dev(), file.ino()))
-        };
-        let wanted = namespace(&first.pid.to_string());
-        let all = pids.is_empty().then(|| std::fs::read_dir("/proc"));
-        for entry in all.into_iter().flatten().flatten().flatten() {
-            let name = entry.file_name().into_string().unwrap_or_default();
-            if let Ok(pid) = name.parse()
-                && namespace(&name) == wanted
-            {
-                pids.push(pid);
-            }
+        let mut pids = libcontainer::cgroup::processes_of(container.id());
+        if pids.is_empty() {
+            pids = in_namespace_of(first.pid);
         }
-        pids.sort_unstable();
         Ok(ContainerTop {
             titles: TITLES.map(str::to_string).to_vec(),
             // One that has ended meanwhile has no row.
@@ -50,7 +37,30 @@ impl Top {
     }
 }
 
-fn row(pid: i32) -> Option<Vec<String>> {
+/// The processes in the PID namespace of another one: an ordinary user's container has no cgroup, but
+/// always a namespace of its own.
+pub(super) fn in_namespace_of(first: i32) -> Vec<Pid> {
+    let namespace = |pid: &str| {
+        let file = std::fs::metadata(format!("/proc/{pid}/ns/pid")).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    let wanted = namespace(&first.to_string());
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        if let Some(pid) = name.parse().ok().and_then(Pid::from_raw)
+            && wanted.is_some()
+            && namespace(&name) == wanted
+        {
+            pids.push(pid);
+        }
+    }
+    pids.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+    pids
+}
+
+fn row(pid: Pid) -> Option<Vec<String>> {
+    let pid = pid.as_raw_nonzero();
     let read = |name: &str| read_capped(Path::new(&format!("/proc/{pid}/{name}")), 64 << 10).ok();
     let stat = String::from_utf8_lossy(&read("stat")?).into_owned();
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;

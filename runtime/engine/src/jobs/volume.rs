@@ -19,6 +19,7 @@ fn shown(volume: &Volume) -> Shown {
         name: volume.name.clone(),
         options: volume.record.options.clone(),
         scope: "local".to_string(),
+        usage: None,
     }
 }
 
@@ -163,7 +164,7 @@ impl VolumePrune {
 }
 
 /// Bytes that a tree takes on disk.
-fn size(folder: &Path) -> u64 {
+pub(super) fn size(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let of = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => size(&entry.path()),

@@ -21,7 +21,7 @@ mod restart;
 mod streams;
 
 pub(crate) use health::Probe;
-pub(crate) use log::{LogLine, LogReader};
+pub(crate) use log::{LogLine, LogReader, Settings as LogSettings, check as check_log};
 pub(crate) use poll::{Config, Monitor};
 pub use process::{monitor_main, worker_main};
 pub(crate) use process::{open_null, spawn_monitor, spawn_probe, spawn_reaper};
@@ -58,8 +58,7 @@ pub(crate) fn exit_code(status: &WaitIdStatus) -> i32 {
 
 /// Milliseconds since the boot, suspended time included.
 pub(crate) fn since_boot() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+    base::sys::clock::since_boot().as_millis() as u64
 }
 
 /// Sets a terminal's size.

@@ -3,7 +3,7 @@
 use super::attached::{Attached, CHUNK, Typed};
 use super::control::{self, Message};
 use super::health::Health;
-use super::log::Log;
+use super::log::{Log, Settings};
 use super::restart::{Policy, Restarts};
 use super::streams::Streams;
 use super::{Running, Start, Work, since_boot};
@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// How a container's streams are served.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     /// It has a terminal.
     pub terminal: bool,
@@ -29,8 +29,8 @@ pub(crate) struct Config {
     pub input_once: bool,
     /// The command's own descriptors are the container's: nothing to serve, nothing to log.
     pub direct: bool,
-    /// A log is written.
-    pub log: bool,
+    /// Where its log goes, if it has one.
+    pub log: Option<Settings>,
     /// When it is started again.
     pub policy: Policy,
     /// When its health is probed.
@@ -106,6 +106,8 @@ impl Monitor {
         let mut monitor = Monitor {
             run: run.to_path_buf(),
             id: id.to_string(),
+            health: config.health.map(Health::new),
+            log: config.log.as_ref().filter(|_| !config.direct).map(Log::open).transpose()?,
             config,
             work,
             listener: control::listener(run)?,
@@ -114,7 +116,6 @@ impl Monitor {
             worker: None,
             connections: Vec::with_capacity(MOST),
             attached: Vec::with_capacity(MOST),
-            log: if config.log && !config.direct { Some(Log::open(run)?) } else { None },
             ending: None,
             unseen_end: None,
             over: false,
@@ -122,16 +123,15 @@ impl Monitor {
             restarts: Restarts::default(),
             started: since_boot(),
             due: None,
-            health: config.health.map(Health::new),
         };
         let state = State::read(run).unwrap_or_default();
-        monitor.restarts = Restarts::new(config.policy, state.restart_count);
+        monitor.restarts = Restarts::new(monitor.config.policy, state.restart_count);
         if state.status == Status::Running
             && let Some(process) = &state.process
         {
             match process.open() {
                 Some(process) => {
-                    if !config.terminal {
+                    if !monitor.config.terminal {
                         monitor.streams.open_outputs(run)?;
                     }
                     monitor.container = Some(Running { process, terminal: None });

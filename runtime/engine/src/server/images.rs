@@ -1,5 +1,6 @@
 //! Routes of images.
 
+use super::containers::filters;
 use super::{Next, Request, WASTE};
 use crate::jobs;
 use base::{Error, Result};
@@ -32,6 +33,13 @@ pub(super) fn tag(request: &mut Request<'_>) -> Result<Next> {
     let more = [("name", name.as_str())];
     crate::events::of(request.engine.folders(), "image", "tag", request.object, &more);
     request.answer().empty(201)?;
+    Ok(Next::Request)
+}
+
+pub(super) fn prune(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::ImagePrune { filters: filters(&request.text("filters"))? };
+    let pruned = job.run(request.engine)?;
+    request.answer().json(200, &pruned)?;
     Ok(Next::Request)
 }
 

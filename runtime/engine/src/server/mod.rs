@@ -130,6 +130,7 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Get, "/version", system::version),
     (Method::Get, "/info", system::info),
     (Method::Get, "/events", streams::events),
+    (Method::Get, "/system/df", system::df),
     (Method::Post, "/auth", system::auth),
     // Our own, for boot scripts.
     (Method::Post, "/coracle/boot", system::boot),
@@ -164,6 +165,7 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Get, "/images/json", images::list),
     (Method::Post, "/images/create", images::create),
     (Method::Post, "/images/load", images::load),
+    (Method::Post, "/images/prune", images::prune),
     (Method::Get, "/images/search", images::search),
     // Our own, as the API has no word for it.
     (Method::Get, "/images/*/tags", images::tags),

@@ -34,6 +34,11 @@ pub(super) fn info(request: &mut Request<'_>) -> Result<Next> {
     Ok(Next::Request)
 }
 
+pub(super) fn df(request: &mut Request<'_>) -> Result<Next> {
+    request.answer().json(200, &jobs::SystemDf.run(request.engine)?)?;
+    Ok(Next::Request)
+}
+
 pub(super) fn boot(request: &mut Request<'_>) -> Result<Next> {
     let restored = jobs::Restore.run(request.engine)?;
     request.answer().json(200, &restored)?;

@@ -37,8 +37,8 @@ pub struct Statistics {
     pub estimated: bool,
 }
 
-/// Reads them. `pids`: the container's processes, for what no cgroup counts.
-pub fn statistics(id: &str) -> Statistics {
+/// Reads them. `pids`: the processes of a container that has no cgroup.
+pub fn statistics(id: &str, pids: &dyn Fn() -> Vec<Pid>) -> Statistics {
     let layout = Layout::find();
     let mut found = Statistics::default();
     let tree = layout.unified().map(|tree| Path::new(tree).join(PARENT).join(id));
@@ -52,12 +52,21 @@ pub fn statistics(id: &str) -> Statistics {
         processor_times(folder, &mut found);
     }
     let folder = tree.unwrap_or_else(|| version1::folder("pids", id));
-    if found.memory == 0 || found.pids == 0 {
-        let pids = processes(&folder);
-        found.pids = found.pids.max(pids.len() as u64);
+    if found.memory == 0 || found.pids == 0 || found.cpu == 0 {
+        let mut inside = processes(&folder);
+        if inside.is_empty() {
+            inside = pids();
+        }
+        found.pids = found.pids.max(inside.len() as u64);
         if found.memory == 0 {
-            found.memory = pids.into_iter().filter_map(resident).sum();
+            found.memory = inside.iter().filter_map(|pid| resident(*pid)).sum();
             found.estimated = true;
+        }
+        if found.cpu == 0 {
+            let times = inside.iter().filter_map(|pid| processor_time(*pid));
+            (found.cpu_user, found.cpu_system) =
+                times.fold((0, 0), |sum, time| (sum.0 + time.0, sum.1 + time.1));
+            found.cpu = found.cpu_user + found.cpu_system;
         }
     }
     found
@@ -160,6 +169,16 @@ fn resident(pid: Pid) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Nanoseconds in the program and in the kernel: proc_pid_stat(5), the 14th and 15th field, in
+/// USER_HZ, 100 on every CPU of ours.
+fn processor_time(pid: Pid) -> Option<(u64, u64)> {
+    let text = read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok()?.checked_mul(10_000_000);
+    Some((ticks()?, ticks()?))
 }
 
 #[cfg(test)]

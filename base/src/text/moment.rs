@@ -1,12 +1,12 @@
 //! Moments as docker's client takes them: a date, seconds since 1970, or how long ago.
 
-use base::text::{duration, time};
-use base::{Error, Result};
+use super::{duration, time};
+use crate::{Error, Result};
 
 const NANOS: i64 = 1_000_000_000;
 
 /// Seconds and nanoseconds since 1970. Dates without an offset are UTC: a device has no time zones.
-pub(crate) fn parse(text: &str, now: (i64, u32)) -> Result<(i64, u32)> {
+pub fn parse(text: &str, now: (i64, u32)) -> Result<(i64, u32)> {
     if let Ok(ago) = duration::parse(text) {
         let nanos = i64::from(now.1) - ago % NANOS;
         let (seconds, nanos) =

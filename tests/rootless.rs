@@ -1,0 +1,162 @@
+//! An ordinary user, without subordinate ids: what he can, and what he is told he cannot.
+
+#![allow(clippy::expect_used)]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use support::{Done, World, busybox_tar, feed};
+
+struct User {
+    world: World,
+    home: PathBuf,
+}
+
+impl User {
+    /// A user with a store of his own that holds busybox.
+    fn new() -> User {
+        let world = World::empty();
+        let home = world.folder.join("home");
+        std::fs::create_dir(&home).expect("mkdir");
+        // A copy that he can reach.
+        std::fs::copy(support::binary(), home.join("coracle")).expect("copy");
+        for folder in [&world.folder, &home] {
+            std::os::unix::fs::chown(folder, Some(65534), Some(65534)).expect("chown");
+        }
+        let user = User { world, home };
+        let done = feed(&mut user.command(&["import", "-", "bb"]), &busybox_tar());
+        assert_eq!(done.code, 0, "{done:?}");
+        user
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(self.home.join("coracle"))
+            .args(words)
+            .env("HOME", &self.home)
+            .env("CORACLE_ROOT", self.world.root())
+            .env("CORACLE_RUN", self.world.run_folder())
+            .current_dir(&self.home)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn coracle(&self, words: &[&str]) -> Done {
+        self.command(words).output().expect("setpriv").into()
+    }
+
+    fn ok(&self, words: &[&str]) -> String {
+        let done = self.coracle(words);
+        assert_eq!(done.code, 0, "{words:?}: {done:?}");
+        done.out.trim_end_matches('\n').to_string()
+    }
+
+    fn run(&self, flags: &[&str], script: &str) -> Done {
+        let words = [&["run", "--rm", "--net", "none"], flags, &["bb", "sh", "-c", script]];
+        self.coracle(&words.concat())
+    }
+
+    fn refused(&self, words: &[&str], want: &str) {
+        let done = self.coracle(words);
+        assert!(done.code != 0 && done.err.contains(want), "{words:?}: {done:?}");
+    }
+}
+
+#[test]
+fn the_life_of_a_container() {
+    let user = User::new();
+    user.ok(&[
+        "run",
+        "-d",
+        "--net",
+        "none",
+        "--name",
+        "web",
+        "--health-cmd",
+        "test -f /tmp/x",
+        "--health-interval",
+        "100ms",
+        "--restart",
+        "on-failure:2",
+        "-v",
+        "data:/data",
+        "bb",
+        "sh",
+        "-c",
+        "echo up; touch /tmp/x; exec sleep 1000",
+    ]);
+    user.world.until("healthy", || {
+        user.ok(&["inspect", "-f", "{{.State.Health.Status}}", "web"]) == "healthy"
+    });
+    assert_eq!(user.ok(&["exec", "web", "id", "-u"]), "0");
+    assert_eq!(user.ok(&["logs", "web"]), "up");
+    assert!(user.ok(&["top", "web"]).contains("sleep 1000"));
+    let row = user.ok(&["stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}} {{.MemUsage}}"]);
+    assert!(row.starts_with("web 1 ") && !row.contains(" 0B /"), "{row}");
+    // Files in and out while it runs.
+    std::fs::write(user.home.join("file"), "text\n").expect("write");
+    user.ok(&["cp", "file", "web:/data/f"]);
+    assert_eq!(user.ok(&["exec", "web", "cat", "/data/f"]), "text");
+    user.ok(&["cp", "web:/data/f", "back"]);
+    assert_eq!(std::fs::read_to_string(user.home.join("back")).expect("read"), "text\n");
+    assert!(user.ok(&["diff", "web"]).contains("A /tmp/x"));
+    user.ok(&["commit", "--pause=false", "web", "mine"]);
+    let kept = user.ok(&["run", "--rm", "--net", "none", "mine", "ls", "/tmp"]);
+    assert_eq!(kept, "x");
+    user.ok(&["export", "-o", "out.tar", "web"]);
+    assert!(user.home.join("out.tar").metadata().expect("stat").len() > 100_000);
+    user.ok(&["rename", "web", "www"]);
+    user.ok(&["restart", "-t", "0", "www"]);
+    user.ok(&["update", "--restart", "no", "www"]);
+    user.ok(&["stop", "-t", "0", "www"]);
+    let events = user.ok(&[
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "-f",
+        "event=die",
+        "--format",
+        "{{.Action}}",
+    ]);
+    assert!(events.lines().count() >= 2, "{events}");
+    user.refused(&["cp", "www:/tmp/x", "y"], "start it first");
+    user.ok(&["rm", "-v", "www"]);
+    user.ok(&["volume", "rm", "data"]);
+    user.world.finish();
+}
+
+#[test]
+fn what_he_can_and_what_he_is_told_he_cannot() {
+    let user = User::new();
+    let cases: [(&[&str], &str, &str); 6] = [
+        (&["--init"], "cat /proc/1/comm", "init\n"),
+        (&["-v", "/own"], "echo x >/own/f; cat /own/f", "x\n"),
+        (&["--tmpfs", "/t", "-v", "/t/x"], "touch /t/x/f; ls /t/x", "f\n"),
+        (&["--sysctl", "net.ipv4.ip_forward=1"], "cat /proc/sys/net/ipv4/ip_forward", "1\n"),
+        (&["--add-host", "db:10.0.0.1"], "tail -n 1 /etc/hosts", "10.0.0.1\tdb\n"),
+        (&["--ipc", "none"], "grep -c ' /dev/shm ' /proc/mounts || true", "0\n"),
+    ];
+    for (flags, script, want) in cases {
+        let done = user.run(flags, script);
+        assert_eq!((done.code, done.out.as_str()), (0, want), "{flags:?}: {done:?}");
+        assert_eq!(done.err.lines().count(), 1, "said once: {done:?}");
+    }
+    assert_eq!(user.ok(&["volume", "ls", "-q"]), "");
+    let create =
+        |flags: &[&'static str]| [&["create", "--net", "none"], flags, &["bb", "true"]].concat();
+    for flags in
+        [&["-m", "64m"][..], &["--cpus", "1"], &["--cpuset-cpus", "0"], &["--pids-limit", "9"]]
+    {
+        user.refused(&create(flags), "limits need root");
+    }
+    for flags in [&["--pid", "host"][..], &["--ipc", "host"], &["--uts", "host"]] {
+        user.refused(&create(flags), "shared namespaces need root");
+    }
+    user.refused(&create(&["--device", "/dev/null"]), "devices need root");
+    user.world.finish();
+}
