@@ -7,6 +7,7 @@
 mod auth;
 mod blob;
 mod challenge;
+mod copy;
 mod errors;
 mod http;
 mod link;
@@ -27,6 +28,7 @@ mod upload;
 mod url;
 
 pub use auth::Credentials;
+pub use copy::{Place, copy};
 pub use pull::{Events, Pull};
 pub use search::Found;
 
