@@ -68,7 +68,7 @@ pub(crate) fn fetch(session: &Session<'_>, reference: &str, wanted: &Platform) -
 }
 
 /// Nothing is unpacked that does not say that it is a layer; how it is packed its first bytes say.
-fn check_layer(layer: &Descriptor) -> Result<()> {
+pub(crate) fn check_layer(layer: &Descriptor) -> Result<()> {
     let kind = layer.media_type.as_str();
     let is = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."]
         .iter()

@@ -9,6 +9,8 @@ mod blob;
 mod challenge;
 mod copy;
 mod errors;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod link;
 mod login;

@@ -87,7 +87,7 @@ impl Policy {
         Ok(Self { path: PathBuf::new(), file: None })
     }
 
-    fn parse(path: &Path, text: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Self> {
         let named = |e: Error| e.context(path.display());
         let file: File = json::parse(text).map_err(named)?;
         let policy = Self { path: path.to_owned(), file: None };

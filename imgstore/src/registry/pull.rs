@@ -355,7 +355,8 @@ impl Layers<'_> {
                     })?;
                     self.fresh += plan.list[at].size;
                 }
-                if self.fresh >= KEEP {
+                // The last one gets its place with the image.
+                if self.fresh >= KEEP && self.staged.len() < plan.diffs.len() {
                     self.fresh = 0;
                     self.puller.store.keep_layers(self.work, &mut self.staged)?;
                 }
