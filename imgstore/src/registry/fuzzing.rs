@@ -66,9 +66,11 @@ pub fn url(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    type Target = (&'static str, fn(&[u8]));
+
     #[test]
     fn the_corpus_is_judged() {
-        let targets: [(&str, fn(&[u8])); 6] = [
+        let targets: [Target; 6] = [
             ("challenge", super::challenge),
             ("link", super::link),
             ("manifest", super::manifest),
