@@ -6,62 +6,9 @@
 mod support;
 
 use std::process::Command;
-use support::{World, feed};
+use support::World;
+use support::hostile::{image, run};
 use tar::EntryType;
-
-/// An image `bad` that is `bb` with these members over it: kind, path, content or link's target.
-fn image(world: &World, members: &[(EntryType, &str, &[u8])]) {
-    let mut bytes = Vec::new();
-    let mut tar = tar::Builder::new(&mut bytes);
-    let busybox = support::busybox_tar();
-    let mut archive = tar::Archive::new(busybox.as_slice());
-    for entry in archive.entries().expect("entries") {
-        let mut entry = entry.expect("entry");
-        let path = entry.path().expect("path").to_string_lossy().into_owned();
-        if members.iter().any(|(_, name, _)| path.trim_end_matches('/') == *name) {
-            continue;
-        }
-        let mut header = entry.header().clone();
-        let mut data = Vec::new();
-        std::io::Read::read_to_end(&mut entry, &mut data).expect("read");
-        match header.link_name().expect("link").map(|link| link.into_owned()) {
-            Some(link) => tar.append_link(&mut header, &path, link).expect("tar"),
-            None => tar.append_data(&mut header, &path, data.as_slice()).expect("tar"),
-        }
-    }
-    for (kind, path, content) in members {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(*kind);
-        header.set_mode(0o755);
-        if *kind == EntryType::Symlink {
-            header.set_size(0);
-            let target = String::from_utf8_lossy(content).into_owned();
-            tar.append_link(&mut header, path, target).expect("tar");
-        } else {
-            header.set_size(content.len() as u64);
-            tar.append_data(&mut header, path, *content).expect("tar");
-        }
-    }
-    tar.finish().expect("tar");
-    drop(tar);
-    let done = feed(&mut world.command(&["import", "-", "bad"]), &bytes);
-    assert_eq!(done.code, 0, "{done:?}");
-}
-
-/// `run --rm bad` with flags and a command, which must end soon.
-fn run(world: &World, flags: &[&str], command: &[&str]) -> support::Done {
-    let words = [&["run", "--rm", "--net", "none"], flags, &["bad"], command].concat();
-    let plain = world.command(&words);
-    let mut limited = Command::new("timeout");
-    limited.args(["-s", "KILL", "20"]).arg(plain.get_program()).args(plain.get_args());
-    for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        limited.env(name, value);
-    }
-    let done: support::Done =
-        limited.stdin(std::process::Stdio::null()).output().expect("timeout").into();
-    assert_ne!(done.code, 137, "it hangs: {words:?}");
-    done
-}
 
 #[test]
 fn cve_2019_5736_our_executable_cannot_be_written_from_inside() {

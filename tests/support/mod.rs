@@ -10,6 +10,8 @@
 
 pub mod registry;
 
+pub mod hostile;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};

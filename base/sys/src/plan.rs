@@ -181,6 +181,8 @@ pub mod target {
     pub const NO_LINKS: u64 = 2;
     /// After the mount: a bind remount with the same flags, and read-only.
     pub const READ_ONLY: u64 = 4;
+    /// A target in procfs is refused (EPERM): a link may lead there.
+    pub const NOT_PROC: u64 = 8;
 }
 
 /// One part of a plan, written by the parent. See the module's text for its form.

@@ -39,9 +39,34 @@ fn places(spec: &Spec) -> Result<Vec<Place>> {
             let what = format!("invalid mount: destination can't be '/{}'", place.target);
             return Err(Error::bad_input(what));
         }
+        // CVE-2019-19921: what is in /proc decides about the container's confinement.
+        if place.target.starts_with("proc/") && !is_allowed_in_proc(&place.target) {
+            return Err(Error::bad_input(format!(
+                "invalid mount: \"/{}\" cannot be mounted because it is inside /proc",
+                place.target
+            )));
+        }
     }
     places.sort_by_key(|place| place.target.split('/').count());
     Ok(places)
+}
+
+/// runc's list: files that programs read and that confine nothing.
+fn is_allowed_in_proc(target: &str) -> bool {
+    const FILES: [&str; 11] = [
+        "proc/cpuinfo",
+        "proc/diskstats",
+        "proc/meminfo",
+        "proc/stat",
+        "proc/swaps",
+        "proc/uptime",
+        "proc/loadavg",
+        "proc/slabinfo",
+        "proc/net/dev",
+        "proc/sys/kernel/ns_last_pid",
+        "proc/sys/crypto/fips_enabled",
+    ];
+    FILES.contains(&target)
 }
 
 /// Writes the steps. `trees`: the slots of those binds that come as detached trees.
@@ -59,12 +84,16 @@ pub(crate) fn mounts(
         });
         let outer = outer.map(|outer| outer.target.as_str());
         let name = place.target.as_bytes();
+        // A link in the image may lead there all the same: then the child refuses it.
+        let by_name = is_allowed_in_proc(&place.target);
+        let not_proc = if by_name { 0 } else { target::NOT_PROC };
         match place.what {
             What::FileSystem(number) => {
                 let Some(one) = spec.file_systems.get(number) else { continue };
                 make_place(plan, root, &place.target, outer, true)?;
                 let source = one.source.as_bytes();
-                plan.mount_in(source, name, &one.kind, one.flags, &one.options, target::FOLDER);
+                let options = target::FOLDER | not_proc;
+                plan.mount_in(source, name, &one.kind, one.flags, &one.options, options);
             }
             What::Bind(number) => {
                 let Some(one) = spec.binds.get(number) else { continue };
@@ -75,10 +104,10 @@ pub(crate) fn mounts(
                     plan.step(Operation::AttachIn, Tolerate::Nothing)
                         .number(slot)
                         .text(name)
-                        .number(0);
+                        .number(not_proc);
                     continue;
                 }
-                let mut options = if metadata.is_dir() { target::FOLDER } else { 0 };
+                let mut options = not_proc | if metadata.is_dir() { target::FOLDER } else { 0 };
                 if one.read_only {
                     options |= target::READ_ONLY;
                 }

@@ -92,6 +92,13 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         plan.step(Operation::Unshare, Tolerate::Anything).number(namespace::CGROUP);
     }
     mounts::proc(&mut plan);
+    // In the procfs that was just mounted, before anything of the container's can lie over it
+    // (CVE-2025-52881).
+    for (path, value) in &spec.sysctls {
+        plan.step(Operation::WriteFile, Tolerate::Nothing)
+            .text(["proc/sys/", path].concat().as_bytes())
+            .text(value.as_bytes());
+    }
     let terminal = matches!(stdio, Stdio::Terminal(..));
     match root.dev_slot {
         Some(slot) => {
@@ -114,12 +121,6 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
                 .number(u64::from(*rows));
         }
         plan.step(Operation::BindTerminal, Tolerate::Nothing).text(b"dev/console");
-    }
-    for (path, value) in &spec.sysctls {
-        // In the procfs that was mounted above, before parts of it become read-only.
-        plan.step(Operation::WriteFile, Tolerate::Nothing)
-            .text(["proc/sys/", path].concat().as_bytes())
-            .text(value.as_bytes());
     }
     if !spec.privileged && !spec.system_paths {
         mounts::protect(&mut plan);

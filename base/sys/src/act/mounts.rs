@@ -71,6 +71,7 @@ impl Walker {
     ) -> Result<(), Errno> {
         let links = if options & target::NO_LINKS != 0 { Links::Refuse } else { Links::Follow };
         let object = beneath_raw(self.root, path, links)?;
+        refuse_proc(object, options)?;
         let folder = options & target::FOLDER != 0;
         if folder != (kind(object)? == libc::S_IFDIR) {
             return Err(if folder { Errno::NOTDIR } else { Errno::ISDIR });
@@ -109,6 +110,7 @@ impl Walker {
     ) -> Result<(), Errno> {
         let links = if options & target::NO_LINKS != 0 { Links::Refuse } else { Links::Follow };
         let object = beneath_raw(self.root, path, links)?;
+        refuse_proc(object, options)?;
         let result = attach(detached, object, c"");
         close(object);
         result
@@ -156,6 +158,22 @@ impl Walker {
         Ok(())
     }
 }
+
+/// A target in procfs is refused where the step says so.
+fn refuse_proc(object: RawFd, options: u64) -> Result<(), Errno> {
+    if options & target::NOT_PROC == 0 {
+        return Ok(());
+    }
+    let mut stat = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: fstatfs fills the buffer, or fails and it is not read.
+    check_int(unsafe { libc::fstatfs(object, stat.as_mut_ptr()) })?;
+    // SAFETY: filled by the call above.
+    let kind = unsafe { stat.assume_init() }.f_type as u64;
+    if kind == PROC_SUPER_MAGIC { Err(Errno::PERM) } else { Ok(()) }
+}
+
+/// Of linux/magic.h.
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 /// The flags that a remount must repeat: in a user namespace the kernel refuses to lose them.
 fn read_only_flags(object: RawFd) -> Result<u64, Errno> {
