@@ -285,6 +285,15 @@ pub fn exists(path: &Path) -> bool {
     fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
+/// The same for who acts on the answer: a name that cannot be looked at is neither.
+pub fn is_there(path: &Path) -> Result<bool> {
+    match fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(e) => Err(e).on_path("stat", path),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

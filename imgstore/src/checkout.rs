@@ -1,15 +1,33 @@
 //! `checkout`: the merged tree of an image, in a folder of the user's.
 
+use crate::image::Image;
 use crate::layer;
 use crate::store::Store;
-use base::{Error, OnError, Result, files};
+use base::files::{self, Lock};
+use base::{Error, OnError, Result};
 use rustix::fs::{Mode, chmod};
 use std::path::Path;
 
 impl Store {
+    /// Finds an image, and keeps its layers from being removed as long as the locks are held.
+    fn find_and_hold(&self, text: &str) -> Result<(Image, Vec<Lock>)> {
+        let image = self.find(text)?;
+        let mut held = Ok(Vec::new());
+        for folder in image.layers.iter().filter_map(|tree| tree.parent()) {
+            held = held.and_then(|mut locks: Vec<Lock>| {
+                locks.push(Lock::shared(folder)?);
+                Ok(locks)
+            });
+        }
+        // Whoever removed it before that says so now.
+        self.find(&image.id.to_string())?;
+        let meanwhile = |e: Error| e.context("a layer was removed meanwhile: try again");
+        Ok((image, held.map_err(meanwhile)?))
+    }
+
     /// Copies the tree of an image into a folder that is not there yet, or empty.
     pub fn checkout(&self, image: &str, to: &Path) -> Result<()> {
-        let image = self.find(image)?;
+        let (image, _held) = self.find_and_hold(image)?;
         let made = match std::fs::read_dir(to).map(Iterator::count) {
             Ok(1..) => {
                 return Err(Error::conflict(format!("{}: the folder is not empty", to.display())));

@@ -229,7 +229,7 @@ fn place(from: &Path, to: &Path) -> Result<()> {
             },
             Err(e) => return Err(e).on_path("write", to),
         }
-        if files::exists(&to.join("record")) {
+        if files::is_there(&to.join("record"))? {
             return Ok(());
         }
         if let Some(_alone) = Lock::try_exclusive(to)? {

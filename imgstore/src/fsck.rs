@@ -182,8 +182,8 @@ impl Run<'_> {
             }
         };
         // Half removed, or marked before: not there for anybody.
-        if !files::exists(&folder.join("record")) {
-            let marked = files::exists(&folder.join(BROKEN));
+        if !files::is_there(&folder.join("record"))? {
+            let marked = files::is_there(&folder.join(BROKEN))?;
             drop(shared);
             if marked {
                 let gone = !self.is_in_use(name)? && self.remove(&folder)?;
@@ -254,7 +254,9 @@ impl Run<'_> {
             (_, Err(e)) => e.message().to_owned(),
             (_, Ok(Some(id))) => {
                 let folder = self.store.folder("images").join(id.hex());
-                if files::exists(&folder.join("record")) || files::exists(&folder.join(BROKEN)) {
+                if files::is_there(&folder.join("record"))?
+                    || files::is_there(&folder.join(BROKEN))?
+                {
                     return Ok(());
                 }
                 format!("its image {} is not there", id.hex())

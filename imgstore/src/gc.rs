@@ -71,9 +71,9 @@ impl Store {
             files::remove_tree(&folder)?;
             done.layers.push(name);
         }
-        let there = |id: &Digest| {
+        let gone = |id: &Digest| -> Result<bool> {
             let folder = images.join(id.hex());
-            files::exists(&folder.join("record")) || files::exists(&folder.join(BROKEN))
+            Ok(!files::is_there(&folder.join("record"))? && !files::is_there(&folder.join(BROKEN))?)
         };
         for folder in [self.folder("names"), self.folder("holds"), self.run.join("holds")] {
             let Ok(entries) = std::fs::read_dir(&folder) else {
@@ -85,11 +85,15 @@ impl Store {
                     // Whoever writes names holds the store's lock.
                     folder.ends_with("names")
                 } else if folder.ends_with("names") {
-                    let known = Reference::from_file_name(&name).is_some();
-                    known && matches!(self.name_file(&name), Ok(Some(id)) if !there(&id))
+                    match (Reference::from_file_name(&name), self.name_file(&name)) {
+                        (Some(_), Ok(Some(id))) => gone(&id)?,
+                        _ => false,
+                    }
                 } else {
-                    let id = name.split('.').next().unwrap_or_default();
-                    Digest::from_hex(id).is_ok_and(|id| !there(&id))
+                    match Digest::from_hex(name.split('.').next().unwrap_or_default()) {
+                        Ok(id) => gone(&id)?,
+                        Err(_) => false,
+                    }
                 };
                 if dead {
                     files::remove_tree(&entry.path())?;

@@ -192,8 +192,12 @@ impl Store {
             let Some(name) = Reference::from_file_name(&file) else {
                 continue;
             };
-            if let Ok(Some(id)) = self.name_file(&file) {
-                names.get_or_default(id).push(name.familiar());
+            match self.name_file(&file) {
+                Ok(Some(id)) => names.get_or_default(id).push(name.familiar()),
+                Ok(None) => {}
+                // A damaged one is nobody's; one that cannot be read now may be anybody's.
+                Err(e) if e.kind() == Kind::BadInput => {}
+                Err(e) => return Err(e),
             }
         }
         Ok(names)

@@ -102,6 +102,11 @@ pub(crate) fn complete(mut unpacker: Unpacker, lowers: &Lowers) -> Result<Digest
     Ok(list)
 }
 
+/// Something else took the place of a folder.
+fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+}
+
 /// Gives folders without a header what they have below.
 fn inherit(
     walker: &mut Walker,
@@ -118,8 +123,9 @@ fn inherit(
             continue;
         }
         let from = open_folder_at(&found.folder, split(path).1).on("open", shown(path))?;
-        let Ok(to) = open_below(walker.root(), path) else {
-            continue;
+        let to = match open_below(walker.root(), path) {
+            Err(errno) if is_gone(errno) => continue,
+            other => other.on("open", shown(path))?,
         };
         copy::folder_metadata(from.as_fd(), to.as_fd(), keep_owners)
             .on("copy the state of", shown(path))?;
@@ -150,8 +156,10 @@ pub(crate) fn set_folders(walker: &mut Walker, pending: Pending) -> Result<()> {
         let path = &folder.path;
         let (above, name) = split(path);
         let name = if name.is_empty() { b"." } else { name };
-        if walker.enter(above).is_err() {
-            continue;
+        match walker.enter(above) {
+            Ok(()) => {}
+            Err(stop) if is_gone(stop.errno) => continue,
+            Err(stop) => return Err(stop.errno).on("open", shown(above)),
         }
         if set_mode {
             // Only folders that we made or found to be folders are in the list, and nobody else

@@ -1,0 +1,178 @@
+//! The Nth call fails, or the process is killed there: the old state is intact, the message is one
+//! line, and the next try completes. Every N of load, tag, rmi, import and gc on a small image, each with
+//! one of its errors in turn; with CORACLE_FAULTS=all, with every error.
+
+#![allow(clippy::expect_used, clippy::panic)]
+
+use qemu_tests::image;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn binary(name: &str) -> PathBuf {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("workspace");
+    let path = home.join("dist").join(std::env::consts::ARCH).join(name);
+    assert!(path.exists(), "{} is missing: run cross/build --guest", path.display());
+    path
+}
+
+struct Bench {
+    folder: PathBuf,
+    count: usize,
+    failures: usize,
+    killed: usize,
+}
+
+struct Done {
+    code: i32,
+    text: String,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("time").as_nanos();
+        let folder = std::env::temp_dir().join(format!("coracle-faults-{now:x}"));
+        std::fs::create_dir_all(&folder).expect("mkdir");
+        let archives = image::archives(b"a small program", "amd64").expect("archives");
+        std::fs::write(folder.join("new.tar"), archives.oci).expect("write");
+        std::fs::write(folder.join("other.tar"), archives.docker).expect("write");
+        let bench = Bench { folder, count: 0, failures: 0, killed: 0 };
+        // The old state: an image that shares nothing with the new one.
+        let other = bench.path("other.tar");
+        let done = bench.imgstore("base", &["import", &other, "old:1"]);
+        assert_eq!(done.code, 0, "{}", done.text);
+        bench
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn words(&self, store: &str, words: &[&str]) -> Vec<String> {
+        let (root, run) = (self.path(store), self.path("run"));
+        let base = ["imgstore", "--root", &root, "--run", &run];
+        base.iter().chain(words).map(|word| (*word).to_string()).collect()
+    }
+
+    fn imgstore(&self, store: &str, words: &[&str]) -> Done {
+        done(Command::new(binary("coracle")).args(self.words(store, words)))
+    }
+
+    /// Runs it with its Nth call failing in the Kth way; gives also what was done.
+    fn nth(&self, n: usize, k: usize, words: &[&str]) -> (Done, usize, String) {
+        let report = self.path("report");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nth-call"));
+        command.args([&report, &n.to_string(), &k.to_string()]).arg(binary("coracle"));
+        let done = done(command.args(self.words("store", words)));
+        let report = std::fs::read_to_string(&report).expect("report");
+        let (count, what) = report.split_once(' ').expect("report");
+        (done, count.parse().expect("count"), what.to_string())
+    }
+
+    fn fresh(&self) {
+        let (base, store) = (self.path("base"), self.path("store"));
+        let _ = std::fs::remove_dir_all(&store);
+        let copied = Command::new("cp").args(["-a", &base, &store]).status().expect("cp");
+        assert!(copied.success());
+    }
+
+    /// Names in the store, sorted.
+    fn names(&self) -> Vec<String> {
+        let done = self.imgstore("store", &["images"]);
+        assert_eq!(done.code, 0, "{}", done.text);
+        let name = |line: &str| {
+            let mut words = line.split_whitespace();
+            format!("{}:{}", words.next().unwrap_or(""), words.next().unwrap_or(""))
+        };
+        // An image whose name was not written any more is one without a name.
+        let named = |name: &String| name != "<none>:<none>";
+        let mut names: Vec<String> = done.text.lines().skip(1).map(name).filter(named).collect();
+        names.sort();
+        names
+    }
+
+    fn check(&mut self, what: &str, words: &[&str], done: &Done, before: &[&str], after: &[&str]) {
+        self.count += 1;
+        match done.code {
+            0 => {}
+            137 => self.killed += 1,
+            1 => {
+                self.failures += 1;
+                let lines: Vec<&str> = done.text.lines().collect();
+                let ours = lines.iter().all(|line| line.starts_with("coracle: "));
+                // What is left aside may be told, too.
+                assert!(ours && (1..=2).contains(&lines.len()), "{what}: {}", done.text);
+            }
+            code => panic!("{what}: exit code {code}: {}", done.text),
+        }
+        let fsck = self.imgstore("store", &["fsck", "--deep"]);
+        assert_eq!(fsck.code, 0, "{what}: {}", fsck.text);
+        let names = self.names();
+        // What was acknowledged is there; what was not may be, too.
+        assert!(names == after || done.code != 0 && names == before, "{what}: {names:?}");
+        let again = self.imgstore("store", words);
+        let gone = words[0] == "rmi" && names == after;
+        assert_eq!(again.code, i32::from(gone), "{what}, again: {}", again.text);
+        assert_eq!(self.names(), after, "{what}, again");
+        let gc = self.imgstore("store", &["gc"]);
+        assert_eq!(gc.code, 0, "{what}: {}", gc.text);
+        let fsck = self.imgstore("store", &["fsck", "--deep"]);
+        assert_eq!(fsck.code, 0, "{what}, again: {}", fsck.text);
+        let work = std::fs::read_dir(self.folder.join("store/work")).expect("work").count();
+        assert_eq!(work, 0, "{what}");
+    }
+}
+
+fn done(command: &mut Command) -> Done {
+    let out = command.output().expect("start");
+    let text = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+    Done { code: out.status.code().unwrap_or(255), text }
+}
+
+#[test]
+fn every_call_may_fail_and_every_instant_be_the_last() {
+    let mut bench = Bench::new();
+    let all = std::env::var("CORACLE_FAULTS").is_ok_and(|value| value == "all");
+    let archive = bench.path("new.tar");
+    let steps: [(&[&str], &[&str], &[&str]); 5] = [
+        (&["load", "-q", &archive], &["old:1"], &["old:1", "probe:latest"]),
+        (&["import", &archive, "new:1"], &["old:1"], &["new:1", "old:1"]),
+        (&["tag", "old:1", "more:1"], &["old:1"], &["more:1", "old:1"]),
+        (&["rmi", "old:1"], &["old:1"], &[]),
+        (&["gc"], &["old:1"], &["old:1"]),
+    ];
+    for (words, before, after) in steps {
+        bench.fresh();
+        let (first, calls, _) = bench.nth(usize::MAX, 0, words);
+        assert_eq!(first.code, 0, "{}", first.text);
+        let mut tried = 0;
+        for n in 1..=calls {
+            for k in 0..5 {
+                // Two of them for each call: one error in turn, and the kill.
+                if !all && k != n % 4 && k != 4 {
+                    continue;
+                }
+                bench.fresh();
+                let (mut run, _, mut what) = bench.nth(n, k, words);
+                if what.ends_with("none") && k == 4 {
+                    // A call with fewer errors: its kill comes sooner.
+                    for k in (1..4).rev() {
+                        bench.fresh();
+                        (run, _, what) = bench.nth(n, k, words);
+                        if what.ends_with("killed") {
+                            break;
+                        }
+                    }
+                }
+                if what.ends_with("none") {
+                    continue;
+                }
+                tried += 1;
+                bench.check(&format!("{} {n}: {what}", words[0]), words, &run, before, after);
+            }
+        }
+        assert!(tried >= calls, "{words:?}: {tried} of {calls}");
+        eprintln!("{}: {calls} calls, {tried} tries", words[0]);
+    }
+    eprintln!("{} tries, {} failed, {} killed", bench.count, bench.failures, bench.killed);
+    std::fs::remove_dir_all(&bench.folder).expect("remove");
+}
