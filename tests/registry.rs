@@ -238,3 +238,35 @@ fn a_registry_that_is_not_there() {
     assert_eq!(world.ok(&["images", "-q"]), "");
     world.finish();
 }
+
+/// The number of sync calls is part of what a pull promises: flash wears.
+#[test]
+fn a_pull_syncs_at_most_three_times_more_than_it_has_layers() {
+    let (world, registry) = start();
+    for (name, sizes) in [
+        ("small", &[1000, 1000, 1000][..]),
+        ("large", &[5 << 20, 1000, 5 << 20]),
+        ("one", &[6 << 20]),
+    ] {
+        let tar = |(n, size): (usize, &usize)| {
+            tar_of(&format!("{name}-{n}"), &noise(*size as u64, *size))
+        };
+        let tars: Vec<Vec<u8>> = sizes.iter().enumerate().map(tar).collect();
+        let folder = world.folder.join(name);
+        layout(&folder, &[("1", &[("", &Image::new(&tars, architecture()))])]);
+        registry.push(&folder, "1", &format!("{name}:1"));
+        let log = world.folder.join("strace");
+        let words = ["-f", "-qq", "-e", "trace=fsync,fdatasync,syncfs,sync", "-o"];
+        let name = format!("127.0.0.1:5000/{name}:1");
+        let mut command = std::process::Command::new("strace");
+        command.args(words).arg(&log).arg(support::binary()).args(["pull", "-q", &name]);
+        command.env("CORACLE_ROOT", world.root()).env("CORACLE_RUN", world.run_folder());
+        let done = support::Done::from(command.output().expect("strace"));
+        assert_eq!(done.code, 0, "{done:?}");
+        let text = std::fs::read_to_string(&log).expect("read");
+        let count = text.lines().filter(|line| line.contains("sync")).count();
+        assert!((4..=sizes.len() + 3).contains(&count), "{name}: {count} syncs\n{text}");
+    }
+    drop(registry);
+    world.finish();
+}

@@ -149,3 +149,27 @@ fn what_is_listed_and_shown_can_be_chosen() {
     world.ok(&["rm", "-f", "one", "other"]);
     world.finish();
 }
+
+#[test]
+fn stopped_containers_are_pruned() {
+    let world = World::new();
+    let make =
+        |flags: &[&str]| world.ok(&[&["create", "--net", "none"], flags, &["bb", "true"]].concat());
+    let (plain, kept) = (make(&[]), make(&["-l", "keep=yes"]));
+    let running = world.ok(&["run", "-d", "--net", "none", "bb", "sleep", "1000"]);
+    let old = world.ok(&["container", "prune", "-f", "--filter", "until=1h"]);
+    assert!(!old.contains("Deleted"), "{old}");
+    let done = world.ok(&["container", "prune", "-f", "--filter", "label!=keep"]);
+    assert!(done.starts_with(&format!("Deleted Containers:\n{plain}\n\nTotal")), "{done}");
+    let left = world.ok(&["ps", "-aq", "--no-trunc"]);
+    assert_eq!(left.lines().collect::<Vec<_>>(), [running.as_str(), kept.as_str()]);
+    // Asked first: nobody says yes here.
+    let done = world.coracle(&["container", "prune"]);
+    assert!(done.out.contains("Are you sure you want to continue?"), "{done:?}");
+    world.ok(&["container", "prune", "-f"]);
+    assert_eq!(world.ok(&["ps", "-aq", "--no-trunc"]), running);
+    let done = world.coracle(&["container", "prune", "-f", "--filter", "x=y"]);
+    assert!(done.err.contains("invalid filter 'x'"), "{done:?}");
+    world.ok(&["rm", "-f", &running]);
+    world.finish();
+}

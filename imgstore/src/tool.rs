@@ -4,6 +4,8 @@
 //! wrong.
 
 use crate::image::ImageConfig;
+use crate::reference::Reference;
+use crate::registry;
 use crate::{Form, Fsck, ImportOptions, LoadEvent, Options, Removed, Store};
 use base::flags::{Command, Flag, Matches, Operands, Program};
 use base::folders::Folders;
@@ -15,6 +17,16 @@ use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+static COPY: Command = Command {
+    name: "copy",
+    usage: "SRC DST",
+    about: "Copy an image as it is: docker://NAME, oci:FOLDER[:TAG], or a NAME in the store",
+    aliases: &[],
+    flags: &[Flag::switch("quiet", "Print only errors").short(b'q')],
+    operands: Operands::Exactly(2),
+    stops: false,
+};
 
 static DF: Command = Command {
     name: "df",
@@ -142,7 +154,7 @@ static PROGRAM: Program = Program {
     ],
     groups: &[(
         "Commands",
-        &[&CHECKOUT, &DF, &FSCK, &GC, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG],
+        &[&CHECKOUT, &COPY, &DF, &FSCK, &GC, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG],
     )],
 };
 
@@ -200,6 +212,7 @@ fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
         "rmi" => remove(&store, &matches.operands, matches.on("force")),
         "save" => save(&store, matches),
         "tag" => store.tag(pair().0, pair().1),
+        "copy" => copy(&folders, &store, pair(), matches.on("quiet")),
         _ => store.checkout(pair().0, Path::new(pair().1)),
     }
 }
@@ -238,6 +251,58 @@ fn collect(store: &Store) -> Result<()> {
     }
     print(&["Total reclaimed space: ", &size::human(done.bytes), "\n"].concat());
     Ok(())
+}
+
+/// Who the user is for a registry.
+fn who(registry: &str) -> Result<registry::Credentials> {
+    match base_http::credentials::Credentials::find()? {
+        Some(file) => file.of(registry),
+        None => Ok(registry::Credentials::default()),
+    }
+}
+
+fn copy(folders: &Folders, store: &Store, (from, to): (&str, &str), quiet: bool) -> Result<()> {
+    use registry::{Client, Place};
+    let settings = &folders.settings;
+    let client = |name: &str| -> Result<Client> {
+        let name = Reference::parse(name)?;
+        let server = name.server().map_or("docker.io", |(server, _)| server);
+        Client::new(settings, who(server)?)
+    };
+    let mut events = |progress: registry::Progress<'_>| {
+        if !quiet && progress.total == 0 && !progress.status.is_empty() {
+            let colon = if progress.id.is_empty() { "" } else { ": " };
+            print(&[progress.id, colon, progress.status, "\n"].concat());
+        }
+        Ok(())
+    };
+    match (Place::parse(from), Place::parse(to)) {
+        (Some(a), Some(b)) => {
+            let digest = registry::copy(settings, &who, &a, &b)?;
+            if !quiet {
+                print(&[&digest.to_string(), "\n"].concat());
+            }
+            Ok(())
+        }
+        (Some(Place::Registry(name)), None) => {
+            let pull = registry::Pull { name: name.clone(), ..registry::Pull::default() };
+            client(&name)?.pull(store, &pull, &mut events)?;
+            store.tag(&name, to)
+        }
+        (None, Some(Place::Registry(name))) => {
+            store.tag(from, &name)?;
+            client(&name)?.push(store, &name, false, &mut events)
+        }
+        (Some(Place::Layout(folder, _)), None) => {
+            let loaded = store.load_path(&folder, &mut |_| ())?;
+            match loaded.as_slice() {
+                [one] => store.tag(&one.id.to_string(), to),
+                _ => Err(Error::bad_input("copy: there is more than one image: load them")),
+            }
+        }
+        (None, Some(Place::Layout(folder, _))) => store.save_folder(&[from.to_owned()], &folder),
+        (None, None) => store.tag(from, to),
+    }
 }
 
 fn load(store: &Store, path: Option<&str>, quiet: bool) -> Result<()> {

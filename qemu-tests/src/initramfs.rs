@@ -15,10 +15,10 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Reads them from `dist/ARCH`, where `cross/build` puts them.
+    /// Reads them from `dist/ARCH/small`, where `cross/build --small` puts them.
     pub fn read(dist: &Path, arch: &str) -> Result<Binaries> {
         let read = |name: &str| {
-            let path = dist.join(arch).join(name);
+            let path = dist.join(arch).join("small").join(name);
             std::fs::read(&path).on_path("read", &path)
         };
         let guest = read("qemu-guest")?;

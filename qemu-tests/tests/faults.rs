@@ -10,8 +10,8 @@ use std::process::Command;
 
 fn binary(name: &str) -> PathBuf {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("workspace");
-    let path = home.join("dist").join(std::env::consts::ARCH).join(name);
-    assert!(path.exists(), "{} is missing: run cross/build --guest", path.display());
+    let path = home.join("dist").join(std::env::consts::ARCH).join("small").join(name);
+    assert!(path.exists(), "{} is missing: run cross/build --small --guest", path.display());
     path
 }
 

@@ -28,8 +28,8 @@ fn home() -> PathBuf {
 }
 
 fn binary(name: &str) -> PathBuf {
-    let path = home().join("dist").join(std::env::consts::ARCH).join(name);
-    assert!(path.exists(), "{} is missing: run cross/build --guest", path.display());
+    let path = home().join("dist").join(std::env::consts::ARCH).join("small").join(name);
+    assert!(path.exists(), "{} is missing: run cross/build --small --guest", path.display());
     path
 }
 

@@ -69,6 +69,12 @@ impl Rest {
         self.0.iter().find(|(n, _)| n == name).map(|(_, raw)| raw)
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn take(&mut self, name: &str, r: &mut Reader<'_>) -> Result<()> {
         // The look for a twin is quadratic, so the number is limited; no honest record comes near.
         if self.0.len() >= 1024 {

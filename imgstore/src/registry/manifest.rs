@@ -10,8 +10,8 @@ use base::{Error, Result};
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const KINDS: [&str; 4] = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX];
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const KINDS: [&str; 4] = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX];
 pub(crate) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Both kinds of configuration that are an image's.
@@ -68,7 +68,7 @@ pub(crate) fn fetch(session: &Session<'_>, reference: &str, wanted: &Platform) -
 }
 
 /// Nothing is unpacked that does not say that it is a layer; how it is packed its first bytes say.
-fn check_layer(layer: &Descriptor) -> Result<()> {
+pub(crate) fn check_layer(layer: &Descriptor) -> Result<()> {
     let kind = layer.media_type.as_str();
     let is = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."]
         .iter()

@@ -7,12 +7,16 @@
 mod auth;
 mod blob;
 mod challenge;
+mod copy;
 mod errors;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod link;
 mod login;
 mod manifest;
 mod platform;
+mod policy;
 mod proxy;
 mod pull;
 mod push;
@@ -20,11 +24,13 @@ mod remote;
 mod search;
 mod session;
 mod settings;
+mod signature;
 mod tags;
 mod upload;
 mod url;
 
 pub use auth::Credentials;
+pub use copy::{Place, copy};
 pub use pull::{Events, Pull};
 pub use search::Found;
 
@@ -55,13 +61,15 @@ pub struct Client {
     settings: settings::Settings,
     credentials: Credentials,
     nobody: Credentials,
+    policy: policy::Policy,
 }
 
 impl Client {
     /// With the settings file's registries, and these credentials.
     pub fn new(file: &folders::Settings, credentials: Credentials) -> Result<Self> {
         let settings = settings::Settings::find(file)?;
-        Ok(Self { settings, credentials, nobody: Credentials::default() })
+        let nobody = Credentials::default();
+        Ok(Self { settings, credentials, nobody, policy: policy::Policy::find()? })
     }
 
     /// Where to ask: the mirrors of docker.io first. None is the registry itself.

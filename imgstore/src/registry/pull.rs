@@ -8,8 +8,10 @@
 use super::blob::Blob;
 use super::manifest::{self, Manifest};
 use super::platform;
+use super::policy::Policy;
 use super::remote::Remote;
 use super::session::Session;
+use super::signature;
 use super::{Client, Progress};
 use crate::archive::documents::{Descriptor, Platform};
 use crate::commit::{NewImage, Staged};
@@ -61,7 +63,8 @@ impl Client {
         let mut first = None;
         for mirror in self.endpoints(&remote) {
             let session = self.session(&remote, mirror.as_ref())?;
-            let one = Puller { store, session: &session, remote: &remote, wanted: wanted.as_ref() };
+            let (policy, wanted) = (&self.policy, wanted.as_ref());
+            let one = Puller { store, session: &session, remote: &remote, policy, wanted };
             let done = match pull.all_tags {
                 true => one.all(&name, events),
                 false => one.tag(&name, events),
@@ -94,6 +97,7 @@ struct Puller<'a> {
     store: &'a Store,
     session: &'a Session<'a>,
     remote: &'a Remote,
+    policy: &'a Policy,
     wanted: Option<&'a Platform>,
 }
 
@@ -116,6 +120,9 @@ impl Puller<'_> {
         let platform = self.wanted.cloned().unwrap_or_else(platform::own);
         let manifest = manifest::fetch(self.session, &reference, &platform)
             .map_err(|e| Failure { error: refused(name, e), is_final: false })?;
+        // Before anything of it is fetched, let alone kept.
+        let digests = [manifest.top, manifest.digest];
+        signature::check(self.policy, self.session, name, &digests)?;
         events(Progress {
             id: &reference,
             status: &["Pulling from ", &self.remote.path].concat(),
@@ -348,7 +355,8 @@ impl Layers<'_> {
                     })?;
                     self.fresh += plan.list[at].size;
                 }
-                if self.fresh >= KEEP {
+                // The last one gets its place with the image.
+                if self.fresh >= KEEP && self.staged.len() < plan.diffs.len() {
                     self.fresh = 0;
                     self.puller.store.keep_layers(self.work, &mut self.staged)?;
                 }

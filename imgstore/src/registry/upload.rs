@@ -142,6 +142,15 @@ impl<'a> Upload<'a> {
         }
     }
 
+    /// The end of a blob whose digest is known: it must be that.
+    pub(crate) fn finish_as(self, wanted: &Digest) -> Result<()> {
+        let got = self.hash.clone().finish();
+        match got == *wanted {
+            true => self.finish().map(drop),
+            false => Err(Error::bad_input(["it has digest ", &got.to_string()].concat())),
+        }
+    }
+
     /// The end: the registry checks the digest.
     pub(crate) fn finish(mut self) -> Result<(Digest, u64)> {
         self.send()?;

@@ -163,7 +163,7 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<(Report, 
     let (Some(unpacked), Some(common)) = (fetched.kernels.get(&key.0), commons.get(&key)) else {
         return Err(Error::not_found("its kernel was not downloaded"));
     };
-    let dist = place.dist.join(kernel.arch);
+    let dist = place.dist.join(kernel.arch).join("small");
     let binary = dist.join("coracle");
     let guest = dist.join("qemu-guest");
     let guest = std::fs::read(&guest).on_path("read", &guest)?;

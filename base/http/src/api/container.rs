@@ -391,3 +391,14 @@ json_object! {
         "linkTarget" => pub link_target: String,
     }
 }
+
+json_object! {
+    /// The answer to `POST /containers/prune`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct ContainersPruned {
+        /// The ids of those that are gone.
+        "ContainersDeleted" => pub deleted: Vec<String>,
+        /// Bytes that are free now.
+        "SpaceReclaimed" => pub space: u64,
+    }
+}

@@ -1,4 +1,4 @@
-//! `system df` and `image prune`: how much there is of everything, and what of it nobody needs.
+//! `system df`, `image prune` and `container prune`: how much there is of everything, and what of it nobody needs.
 
 use super::Failure;
 use super::volume::{confirmed, filters};
@@ -6,6 +6,7 @@ use crate::session::Session;
 use base::flags::{Command, Flag, Matches, Operands};
 use base::text::size::human;
 use base::text::table::Table;
+use base_http::api::container::ContainersPruned;
 use base_http::api::image::ImagesPruned;
 use base_http::api::system::DiskUsage;
 use base_http::{Method, Payload};
@@ -33,6 +34,34 @@ pub(super) static PRUNE: Command = Command {
     operands: Operands::None,
     stops: false,
 };
+
+pub(super) static PRUNE_CONTAINERS: Command = Command {
+    name: "container prune",
+    usage: "[OPTIONS]",
+    about: "Remove all stopped containers",
+    aliases: &[],
+    flags: &[
+        Flag::text("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")"),
+        Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
+    ],
+    operands: Operands::None,
+    stops: false,
+};
+
+pub(super) fn prune_containers(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    let filters = base::json::to_string(&filters(matches)?);
+    if !matches.on("force") && !confirmed(session, "all stopped containers.") {
+        return Ok(0);
+    }
+    let target = session.target("/containers/prune", "", "")?.with("filters", &filters);
+    let pruned: ContainersPruned = session.json(Method::Post, &target, Payload::None)?;
+    if !pruned.deleted.is_empty() {
+        let text = ["Deleted Containers:\n", &pruned.deleted.join("\n"), "\n\n"].concat();
+        session.print(&text)?;
+    }
+    session.print_line(&["Total reclaimed space: ", &human(pruned.space)].concat())?;
+    Ok(0)
+}
 
 pub(super) fn df(session: &Session<'_>, _: &Matches) -> Result<u8, Failure> {
     let target = session.target("/system/df", "", "")?;

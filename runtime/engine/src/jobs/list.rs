@@ -1,5 +1,6 @@
 //! `containers`: the rows of `ps`.
 
+use super::usage::has_label;
 use crate::Engine;
 use crate::container::{Container, State, Status};
 use base::json::Raw;
@@ -32,7 +33,6 @@ impl List {
 
     fn fits(&self, container: &Container, state: &State, row: &ContainerSummary) -> bool {
         let record = &container.record;
-        let labels = &row.labels;
         self.filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
                 "ancestor" => {
@@ -42,10 +42,7 @@ impl List {
                 }
                 "exited" => state.status == Status::Exited && state.exit_code.to_string() == *value,
                 "id" => record.id.starts_with(value.as_str()),
-                "label" => match value.split_once('=') {
-                    Some((label, text)) => labels.get(label).is_some_and(|found| found == text),
-                    None => labels.get(value.as_str()).is_some(),
-                },
+                "label" => has_label(&row.labels, value),
                 "health" => {
                     let health = crate::health::read(container).map(|health| health.status);
                     health.as_deref().unwrap_or("none") == value

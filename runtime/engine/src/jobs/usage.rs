@@ -48,7 +48,7 @@ pub(crate) struct ImagePrune {
     pub(crate) filters: Map<String, Vec<String>>,
 }
 
-fn has_label(labels: &Map<String, String>, wanted: &str) -> bool {
+pub(super) fn has_label(labels: &Map<String, String>, wanted: &str) -> bool {
     match wanted.split_once('=') {
         Some((name, text)) => labels.get(name).is_some_and(|found| found == text),
         None => labels.contains_key(wanted),

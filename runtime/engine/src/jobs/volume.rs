@@ -1,5 +1,6 @@
 //! Jobs of volumes.
 
+use super::usage::has_label;
 use crate::volume::{ANONYMOUS_LABEL, Volume, Wanted};
 use crate::{Engine, events};
 use base::map::Map;
@@ -93,7 +94,7 @@ fn fits(engine: &Engine, volume: &Volume, filters: &Map<String, Vec<String>>) ->
                 }
                 "driver" => value == "local",
                 "name" => volume.name.contains(value.as_str()),
-                "label" => has_label(volume, value),
+                "label" => has_label(&volume.record.labels, value),
                 _ => true,
             };
         }
@@ -102,13 +103,6 @@ fn fits(engine: &Engine, volume: &Volume, filters: &Map<String, Vec<String>>) ->
         }
     }
     Ok(true)
-}
-
-fn has_label(volume: &Volume, wanted: &str) -> bool {
-    match wanted.split_once('=') {
-        Some((name, text)) => volume.record.labels.get(name).is_some_and(|found| found == text),
-        None => volume.record.labels.get(wanted).is_some(),
-    }
 }
 
 /// Removes one.
@@ -144,8 +138,8 @@ impl VolumePrune {
             let named = volume.record.labels.get(ANONYMOUS_LABEL).is_none();
             let labels = |name| self.filters.get(name).into_iter().flatten();
             if (named && !all)
-                || !labels("label").all(|wanted| has_label(&volume, wanted))
-                || labels("label!").any(|unwanted| has_label(&volume, unwanted))
+                || !labels("label").all(|wanted| has_label(&volume.record.labels, wanted))
+                || labels("label!").any(|unwanted| has_label(&volume.record.labels, unwanted))
             {
                 continue;
             }

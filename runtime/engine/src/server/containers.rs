@@ -92,6 +92,13 @@ pub(super) fn rename(request: &mut Request<'_>) -> Result<Next> {
     nothing(request)
 }
 
+pub(super) fn prune(request: &mut Request<'_>) -> Result<Next> {
+    let job = jobs::Prune { filters: filters(&request.text("filters"))? };
+    let pruned = job.run(request.engine)?;
+    request.answer().json(200, &pruned)?;
+    Ok(Next::Request)
+}
+
 pub(super) fn update(request: &mut Request<'_>) -> Result<Next> {
     let body = request.body().whole(JSON_CAP)?;
     let job = jobs::Update { container: request.object(), wanted: base::json::parse(&body)? };

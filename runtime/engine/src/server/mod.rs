@@ -136,6 +136,7 @@ const ROUTES: &[(Method, &str, Handler)] = &[
     (Method::Post, "/coracle/boot", system::boot),
     (Method::Post, "/containers/create", containers::create),
     (Method::Get, "/containers/json", containers::list),
+    (Method::Post, "/containers/prune", containers::prune),
     (Method::Get, "/containers/*/json", containers::inspect),
     (Method::Post, "/containers/*/start", containers::start),
     (Method::Post, "/containers/*/stop", containers::stop),
