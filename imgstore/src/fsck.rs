@@ -176,10 +176,12 @@ impl Run<'_> {
         let shared = match Lock::shared(&folder) {
             Ok(lock) => lock,
             Err(e) if e.kind() == Kind::NotFound => return Ok(()),
-            Err(e) => {
+            // Not a folder: what needs it finds it missing.
+            Err(e) if std::fs::symlink_metadata(&folder).is_ok_and(|file| !file.is_dir()) => {
                 self.tell(e.message().to_owned(), false);
                 return Ok(());
             }
+            Err(e) => return Err(e),
         };
         // Half removed, or marked before: not there for anybody.
         if !files::is_there(&folder.join("record"))? {
@@ -192,19 +194,10 @@ impl Run<'_> {
             return Ok(());
         }
         self.found.layers += 1;
-        let mut problems = structure(&folder, name);
-        if problems.is_empty() && self.how.deep {
-            let record: LayerRecord = read_record(&folder.join("record"))?;
-            problems = verify(&folder, &record.diff, self.store.style());
-            if record.files != Digest::default()
-                && file_digest(&folder.join("files"))? != record.files
-            {
-                problems.push("files: its content differs".to_owned());
-            }
-            let blob = folder.join("blob");
-            if files::exists(&blob) && file_digest(&blob)? != record.blob {
-                problems.push("blob: its content differs".to_owned());
-            }
+        let mut problems = self.problems(&folder, name)?;
+        if !problems.is_empty() {
+            // An error of the moment (no memory, no descriptor) is no damage: a second look.
+            problems = self.problems(&folder, name)?;
         }
         drop(shared);
         if problems.is_empty() {
@@ -217,6 +210,24 @@ impl Run<'_> {
             self.tell(format!("layer {name}: {problem}"), gone);
         }
         Ok(())
+    }
+
+    /// What is wrong with a layer.
+    fn problems(&self, folder: &Path, name: &str) -> Result<Vec<String>> {
+        let mut problems = structure(folder, name);
+        if problems.is_empty() && self.how.deep {
+            let record: LayerRecord = read_record(&folder.join("record"))?;
+            problems = verify(folder, &record.diff, self.store.style());
+            let listed = record.files;
+            if listed != Digest::default() && file_digest(&folder.join("files"))? != listed {
+                problems.push("files: its content differs".to_owned());
+            }
+            let blob = folder.join("blob");
+            if files::exists(&blob) && file_digest(&blob)? != record.blob {
+                problems.push("blob: its content differs".to_owned());
+            }
+        }
+        Ok(problems)
     }
 
     fn image(&mut self, name: &str) -> Result<()> {
@@ -232,7 +243,10 @@ impl Run<'_> {
         }
         self.found.images += 1;
         let has = |layer: &String| self.whole.contains_key(layer);
-        let problem = image_problem(&folder, name, record, &has)?;
+        let mut problem = image_problem(&folder, name, record, &has)?;
+        if problem.is_some() {
+            problem = image_problem(&folder, name, record, &has)?;
+        }
         let Some(problem) = problem else {
             // Marked, and whole again: what it needs has come.
             return if record == BROKEN { self.store.heal() } else { Ok(()) };
@@ -251,7 +265,8 @@ impl Run<'_> {
         let path = self.store.folder("names").join(name);
         let problem = match (Reference::from_file_name(name), self.store.name_file(name)) {
             (None, _) => "not a name".to_owned(),
-            (_, Err(e)) => e.message().to_owned(),
+            (_, Err(e)) if e.kind() == Kind::BadInput => e.message().to_owned(),
+            (_, Err(e)) => return Err(e),
             (_, Ok(Some(id))) => {
                 let folder = self.store.folder("images").join(id.hex());
                 if files::is_there(&folder.join("record"))?

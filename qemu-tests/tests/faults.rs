@@ -1,5 +1,5 @@
 //! The Nth call fails, or the process is killed there: the old state is intact, the message is one
-//! line, and the next try completes. Every N of load, tag, rmi, import and gc on a small image, each with
+//! line, and the next try completes. Every N of load, tag, rmi, import, gc and fsck on a small image, each with
 //! one of its errors in turn; with CORACLE_FAULTS=all, with every error.
 
 #![allow(clippy::expect_used, clippy::panic)]
@@ -133,7 +133,9 @@ fn every_call_may_fail_and_every_instant_be_the_last() {
     let mut bench = Bench::new();
     let all = std::env::var("CORACLE_FAULTS").is_ok_and(|value| value == "all");
     let archive = bench.path("new.tar");
-    let steps: [(&[&str], &[&str], &[&str]); 5] = [
+    let steps: [(&[&str], &[&str], &[&str]); 6] = [
+        // What fails once is no damage.
+        (&["fsck", "--deep", "--repair"], &["old:1"], &["old:1"]),
         (&["load", "-q", &archive], &["old:1"], &["old:1", "probe:latest"]),
         (&["import", &archive, "new:1"], &["old:1"], &["new:1", "old:1"]),
         (&["tag", "old:1", "more:1"], &["old:1"], &["more:1", "old:1"]),
