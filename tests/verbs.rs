@@ -93,7 +93,11 @@ fn top_shows_what_runs_inside_and_nothing_else() {
     let world = World::new();
     let script = "sleep 71 & sleep 72 & wait";
     world.ok(&["run", "-d", "--net", "none", "--name", "box", "bb", "sh", "-c", script]);
-    world.until("three processes", || world.ok(&["top", "box"]).lines().count() == 4);
+    // Between fork and exec both are shells still.
+    world.until("three processes", || {
+        let shown = world.ok(&["top", "box"]);
+        shown.lines().count() == 4 && shown.matches("sh -c").count() == 1
+    });
     let shown = world.ok(&["top", "box"]);
     assert!(shown.starts_with("UID"), "{shown}");
     for text in ["sh -c sleep 71", "sleep 71\n", "sleep 72"] {
