@@ -301,6 +301,8 @@ impl Layers<'_> {
             }
             existing.push(found);
         }
+        let sizes = wanted.iter().map(|wanted| wanted.descriptor.size);
+        store.check_room(sizes.fold(0, u64::saturating_add)).map_err(|e| e.context("pull"))?;
         let workers = wanted.len().min(layer::processors().clamp(2, 3));
         let state = State { next: 0, bytes: vec![0; wanted.len()], done: Vec::new() };
         let shared = Shared { state: Mutex::new(state), turn: Condvar::new() };
