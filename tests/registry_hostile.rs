@@ -167,6 +167,12 @@ fn documents() {
         (
             "a size that is too large",
             &["not as long as"],
+            manifest(|m| m["layers"][0]["size"] = json!(1 << 20)),
+        ),
+        (
+            // Refused before the first byte.
+            "a size that no disk has",
+            &["no space left"],
             manifest(|m| m["layers"][0]["size"] = json!(u64::MAX)),
         ),
         (
