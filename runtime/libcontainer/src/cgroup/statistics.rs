@@ -33,8 +33,6 @@ pub struct Statistics {
     pub pids_limit: Option<u64>,
     /// Bytes read and written, by disk: major, minor, read, written.
     pub io: Vec<(u32, u32, u64, u64)>,
-    /// It has not joined a memory cgroup: memory is a sum over its processes.
-    pub estimated: bool,
 }
 
 /// Reads them. `pids`: the processes of a container that has no cgroup.
@@ -60,7 +58,6 @@ pub fn statistics(id: &str, pids: &dyn Fn() -> Vec<Pid>) -> Statistics {
         found.pids = found.pids.max(inside.len() as u64);
         if found.memory == 0 {
             found.memory = inside.iter().filter_map(|pid| resident(*pid)).sum();
-            found.estimated = true;
         }
         if found.cpu == 0 {
             let times = inside.iter().filter_map(|pid| processor_time(*pid));
@@ -81,18 +78,18 @@ fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// cpu.stat is in every version 2 cgroup, with or without its controller.
-fn processor_times(folder: &Path, found: &mut Statistics) {
+/// cpu.stat is in every version 2 cgroup, with or without its controller. Gives its text.
+fn processor_times(folder: &Path, found: &mut Statistics) -> String {
     let text = read_to_string(folder.join("cpu.stat")).unwrap_or_default();
     let micros = |key| keyed(&text, key).unwrap_or(0).saturating_mul(1000);
     found.cpu = micros("usage_usec");
     found.cpu_user = micros("user_usec");
     found.cpu_system = micros("system_usec");
+    text
 }
 
 fn version2(folder: &Path, found: &mut Statistics) {
-    processor_times(folder, found);
-    let text = read_to_string(folder.join("cpu.stat")).unwrap_or_default();
+    let text = processor_times(folder, found);
     found.periods = keyed(&text, "nr_periods").unwrap_or(0);
     found.throttled_periods = keyed(&text, "nr_throttled").unwrap_or(0);
     found.throttled = keyed(&text, "throttled_usec").unwrap_or(0).saturating_mul(1000);
