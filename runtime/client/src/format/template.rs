@@ -26,7 +26,7 @@ pub(super) enum Node {
 }
 
 pub(super) enum Expression {
-    /// `.A.B`; with the text for messages.
+    /// `.A.B`
     Field(Vec<String>),
     /// `$x.A`
     Variable(String, Vec<String>),
@@ -38,11 +38,10 @@ pub(super) enum Expression {
 }
 
 /// The functions that are known.
-pub(super) const FUNCTIONS: [&str; 20] = [
+pub(super) const FUNCTIONS: [&str; 21] = [
     "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not",
-    "or", "print", "printf", "println", "split", "title", "truncate",
+    "or", "print", "printf", "println", "split", "title", "truncate", "upper",
 ];
-const UPPER: &str = "upper";
 
 pub(super) fn wrong(action: &str, why: &str) -> Error {
     Error::bad_input(["template parsing error: {{", action, "}}: ", why].concat())
@@ -295,7 +294,7 @@ fn command(
     piped: Option<Expression>,
 ) -> Result<Expression> {
     let function = match rest.first() {
-        Some(Token::Word(word)) => FUNCTIONS.into_iter().chain([UPPER]).find(|name| name == word),
+        Some(Token::Word(word)) => FUNCTIONS.into_iter().find(|name| name == word),
         _ => None,
     };
     let Some(function) = function else {
