@@ -236,17 +236,7 @@ fn volumes(matches: &Matches, folder: &str, request: &mut CreateRequest) -> Resu
 
 /// The folder, and a path that begins with a dot, without `.` and `..`.
 fn absolute(folder: &str, path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in folder.split('/').chain(path.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    ["/", &parts.join("/")].concat()
+    format!("/{}", base::text::path::clean(&format!("{folder}/{path}")))
 }
 
 fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result<()> {

@@ -70,7 +70,7 @@ impl<'a> Tree<'a> {
         };
         // A slash at the end: what it leads to, not the link itself.
         let whole = path.ends_with('/') || path.ends_with("/.");
-        let clean = clean(path);
+        let clean = base::text::path::clean(path);
         let (from, rest, in_mount, read_only) = self.start(&clean)?;
         if let Some((folder, name)) = file_of(&from, &rest)? {
             return Ok(Place { folder, name, in_mount, read_only });
@@ -170,17 +170,4 @@ fn file_of(from: &From, rest: &str) -> Result<Option<(OwnedFd, Vec<u8>)>> {
     let above = source.parent().unwrap_or(Path::new("/"));
     let name = source.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
     Ok(Some((base::files::open_folder(above)?, name)))
-}
-
-/// Relative to the root, without dots and doubled slashes.
-fn clean(path: &str) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => (),
-            ".." => drop(names.pop()),
-            name => names.push(name),
-        }
-    }
-    names.join("/")
 }

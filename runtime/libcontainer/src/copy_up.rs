@@ -1,13 +1,13 @@
 //! An empty volume gets what the image has at its place, as Docker has it.
 
-use crate::prepare::clean;
+use crate::prepare::{c_string, reopen};
 use crate::spec::{Bind, Spec};
 use base::sys::resolve::{Links, beneath};
+use base::text::path::clean;
 use base::{Error, OnError, Result, copy, paths};
 use rustix::fs::{FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
-use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// Fills the binds that ask for it. The caller holds what keeps others away from them.
@@ -22,8 +22,7 @@ pub(crate) fn fill(spec: &Spec, root: BorrowedFd<'_>) -> Result<()> {
 
 fn fill_one(bind: &Bind, aside: &Path, root: BorrowedFd<'_>, keep_owners: bool) -> Result<()> {
     let target = clean(&bind.target);
-    let path = CString::new(target.as_str())
-        .map_err(|_| Error::bad_input(format!("{target:?}: a NUL in a path")))?;
+    let path = c_string(&target)?;
     let wrong =
         |errno| Error::os("copy", &format_args!("/{target} of the image into a volume"), errno);
     let found = match beneath(root, &path, Links::Follow) {
@@ -38,7 +37,7 @@ fn fill_one(bind: &Bind, aside: &Path, root: BorrowedFd<'_>, keep_owners: bool) 
     base::files::remove_tree(aside)?;
     paths::mkdir(aside, Mode::RWXU).on_path("mkdir", aside)?;
     let made = base::files::open_folder(aside)?;
-    let copied = open_again(found.as_fd())
+    let copied = reopen(found.as_fd(), OFlags::DIRECTORY)
         .and_then(|folder| copy::tree(folder.as_fd(), made.as_fd(), keep_owners));
     let done = copied
         .map_err(wrong)
@@ -49,11 +48,4 @@ fn fill_one(bind: &Bind, aside: &Path, root: BorrowedFd<'_>, keep_owners: bool) 
         let _ = base::files::remove_tree(aside);
     }
     done
-}
-
-/// The same folder, for reading: through the magic link of its descriptor.
-fn open_again(folder: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    paths::open(Path::new(&path), flags, Mode::empty())
 }

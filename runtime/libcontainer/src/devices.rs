@@ -1,8 +1,8 @@
 //! /dev of a container: a tmpfs with a few nodes, and the rules that say which devices exist.
 
-use crate::prepare::clean;
 use base::paths::set_option;
 use base::sys::bpf::Instruction;
+use base::text::path::clean;
 use base::{Error, OnError, Result};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, Uid, chmodat, chownat, makedev, mkdirat, mknodat, symlinkat,

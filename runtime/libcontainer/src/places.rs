@@ -2,10 +2,11 @@
 //! one may lie in another.
 
 use crate::mounts::bits;
-use crate::prepare::{clean, ensure_file, ensure_folder};
+use crate::prepare::{ensure_file, ensure_folder};
 use crate::spec::{Bind, Propagation, Spec};
 use base::sys::mount::set_attributes;
 use base::sys::plan::{Operation, Plan, Tolerate, target};
+use base::text::path::clean;
 use base::{Error, OnError, Result};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, open_tree};

@@ -9,21 +9,9 @@ use std::ffi::CString;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-fn c_string(path: &str) -> Result<CString> {
+/// The path for the kernel. A NUL in it is refused.
+pub(crate) fn c_string(path: &str) -> Result<CString> {
     CString::new(path).map_err(|_| Error::bad_input(format!("{path:?}: a NUL in a path")))
-}
-
-/// A path inside without `.`, `..` and doubled slashes, as Docker cleans it: relative to the root.
-pub(crate) fn clean(path: &str) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => (),
-            ".." => drop(names.pop()),
-            name => names.push(name),
-        }
-    }
-    names.join("/")
 }
 
 /// Makes a folder and its parents inside, unless they are there. Links inside are followed, but
@@ -83,19 +71,20 @@ pub(crate) fn read(root: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>> {
     if stat.st_size as u64 > LARGEST_FILE {
         return Err(Error::bad_input(format!("/{path} in the container is larger than 1 MiB")));
     }
-    let file = reopen(found.as_fd()).map_err(wrong)?;
+    let file = reopen(found.as_fd(), OFlags::NONBLOCK).map_err(wrong)?;
     let mut bytes = Vec::new();
     std::fs::File::from(file).take(LARGEST_FILE).read_to_end(&mut bytes).on("read", path)?;
     Ok(bytes)
 }
 
-/// The same object, for reading: through the magic link of its descriptor.
-fn reopen(object: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+/// The same object, for reading: through the magic link of its descriptor. `flags`: of open(2),
+/// besides.
+pub(crate) fn reopen(object: BorrowedFd<'_>, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", object.as_raw_fd());
     base::paths::open(
         std::path::Path::new(&path),
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        OFlags::RDONLY | flags | OFlags::CLOEXEC,
         Mode::empty(),
     )
 }
@@ -103,15 +92,6 @@ fn reopen(object: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_cleaned_and_stay_inside() {
-        let cases =
-            [("/", ""), ("/a//b/", "a/b"), ("a/./b/../c", "a/c"), ("../../x", "x"), ("/..", "")];
-        for (path, want) in cases {
-            assert_eq!(clean(path), want, "{path}");
-        }
-    }
 
     #[test]
     fn folders_and_files_are_made_beneath_the_root_only() {

@@ -99,15 +99,8 @@ fn clean(path: &str) -> Option<String> {
     if !path.starts_with('/') {
         return None;
     }
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => (),
-            ".." => drop(names.pop()),
-            name => names.push(name),
-        }
-    }
-    (!names.is_empty()).then(|| format!("/{}", names.join("/")))
+    let inside = base::text::path::clean(path);
+    (!inside.is_empty()).then(|| format!("/{inside}"))
 }
 
 /// `SOURCE:TARGET[:OPTIONS]`. A source that begins with a slash is a path of the host, any other one
