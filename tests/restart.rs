@@ -56,6 +56,33 @@ fn always_goes_on_until_the_user_stops_it() {
     world.finish();
 }
 
+/// overlay makes its work folder anew at each mount: from one life to the next the root stays mounted,
+/// but for somebody who mounts it meanwhile.
+#[test]
+fn a_crash_loop_keeps_its_root() {
+    use std::os::unix::fs::MetadataExt;
+    let world = World::new();
+    let script = "cat /new 2>/dev/null; echo begun >>/count; sleep 0.05; exit 1";
+    let flags = ["run", "-d", "--net", "none", "--name", "box", "--restart", "always"];
+    let id = world.ok(&[&flags[..], &["bb", "sh", "-c", script]].concat());
+    let work = world.root().join("uppers").join(&id).join("work/work");
+    let times =
+        || work.metadata().map(|folder| (folder.ino(), folder.ctime(), folder.ctime_nsec()));
+    let lives = || field(&world, "box", "RestartCount").parse::<u32>().expect("number");
+    world.until("the first restart", || lives() >= 1);
+    let first = times().expect("overlay's work folder");
+    world.until("four restarts", || lives() >= 4);
+    assert_eq!(times().ok(), Some(first), "the root was mounted anew");
+    // What is put there between two lives is seen by the next one.
+    world.until("a pause", || world.ok(&["ps"]).contains("Restarting"));
+    std::fs::write(world.folder.join("new"), "it is there\n").expect("write");
+    let from = world.folder.join("new").display().to_string();
+    world.ok(&["cp", &from, "box:/new"]);
+    world.until("the file inside", || world.ok(&["logs", "box"]).contains("it is there"));
+    world.ok(&["rm", "-f", "box"]);
+    world.finish();
+}
+
 #[test]
 fn a_killed_process_is_replaced_and_a_killed_container_is_not() {
     let world = World::new();

@@ -92,7 +92,11 @@ pub fn read_capped(path: &Path, cap: usize) -> Result<Vec<u8>> {
         return Err(Error::bad_input(text));
     }
     // Room for the whole file and for the read that finds its end, so that nothing is moved.
-    let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+    let size = match usize::try_from(stat.st_size).unwrap_or(usize::MAX) {
+        // Files of the kernel do not say how long they are.
+        0 => 1024,
+        size => size,
+    };
     let mut bytes = Vec::with_capacity(size.min(cap) + 1);
     (&file).take(cap as u64 + 1).read_to_end(&mut bytes).on_path("read", path)?;
     if bytes.len() > cap {

@@ -23,13 +23,23 @@ pub fn set_attributes(
     propagation: u64,
     whole: bool,
 ) -> Result<(), Errno> {
-    let attributes = MountAttributes {
-        set: if read_only { MOUNT_ATTR_RDONLY } else { 0 },
-        clear: 0,
-        propagation,
-        user_namespace: 0,
-    };
+    let set = if read_only { MOUNT_ATTR_RDONLY } else { 0 };
     let flags = libc::AT_EMPTY_PATH | if whole { libc::AT_RECURSIVE } else { 0 };
+    change(tree, flags, &MountAttributes { set, clear: 0, propagation, user_namespace: 0 })
+}
+
+/// The first mount of the tree may be written, and is private.
+pub fn make_writable(tree: BorrowedFd<'_>) -> Result<(), Errno> {
+    let (clear, propagation) = (MOUNT_ATTR_RDONLY, libc::MS_PRIVATE as u64);
+    let attributes = MountAttributes { set: 0, clear, propagation, user_namespace: 0 };
+    change(tree, libc::AT_EMPTY_PATH, &attributes)
+}
+
+fn change(
+    tree: BorrowedFd<'_>,
+    flags: libc::c_int,
+    attributes: &MountAttributes,
+) -> Result<(), Errno> {
     // SAFETY: the path is a C string and the structure has the size that is given; the kernel only
     // reads both.
     unsafe {
@@ -38,7 +48,7 @@ pub fn set_attributes(
             tree.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &attributes as *const MountAttributes,
+            attributes as *const MountAttributes,
             size_of::<MountAttributes>()
         )
     }

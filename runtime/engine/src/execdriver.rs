@@ -14,7 +14,7 @@ use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::Join;
 use libcontainer::seccomp::Seccomp;
-use libcontainer::{Bind, Program, RootSource, Spec, Started, Stdio};
+use libcontainer::{Bind, KeptRoot, Program, RootSource, Spec, Started, Stdio};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -53,23 +53,27 @@ pub(crate) fn own_stdio(container: &Container) -> Result<Stdio> {
 }
 
 /// Starts a container and writes its state. `foreground`: this process is its monitor, and it
-/// dies with us.
+/// dies with us. `kept`: the root of its last life.
 pub(crate) fn launch(
     engine: &Engine,
     container: &Container,
     image: &Image,
     stdio: Stdio,
     foreground: bool,
+    kept: Option<KeptRoot>,
 ) -> Result<Started> {
     // Held until the upper folder goes.
     let root = engine.root_of(container, image)?;
     // Until the container runs, nobody takes an empty volume's place.
     let mut ready = mounts::ready(&engine.containers(), &engine.volumes(), &container.record)?;
-    let spec = spec(engine, container, root, foreground, &mut ready)?;
+    let mut spec = spec(engine, container, root, foreground, &mut ready)?;
+    let policy = crate::local::policy_of(container);
+    let restarts = policy != monitor::Policy::No;
+    spec.kept_root = kept;
+    spec.keep_root = restarts && !foreground && matches!(spec.root, RootSource::Overlay { .. });
     let started = libcontainer::start(&spec, &stdio)?;
     // Only a policy's start counts on; the others have nothing to read.
-    let policy = crate::local::policy_of(container);
-    let last = (policy != monitor::Policy::No).then(|| State::read(&container.run)).flatten();
+    let last = restarts.then(|| State::read(&container.run)).flatten();
     let again = last.filter(|state| state.restarting);
     let state = State {
         restart_count: again.map_or(0, |state| state.restart_count),
@@ -175,6 +179,8 @@ fn spec(
     Ok(Spec {
         id: record.id.clone(),
         root: root_source(root),
+        kept_root: None,
+        keep_root: false,
         mount_point: engine.mount_point()?,
         read_only_root: host.readonly_rootfs,
         privileged: host.privileged,

@@ -11,6 +11,7 @@ use crate::monitor::{Monitor, Probe, Running, Start, Work, spawn_probe};
 use crate::{Engine, execdriver};
 use base::Result;
 use base_http::api::container::CreateRequest;
+use libcontainer::KeptRoot;
 use rustix::process::Signal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -85,12 +86,12 @@ struct OwnWork {
 }
 
 impl Work for OwnWork {
-    fn start(&mut self, _: Option<OwnedFd>, _again: bool) -> Result<Start> {
+    fn start(&mut self, _: Option<OwnedFd>, _: bool, _: Option<KeptRoot>) -> Result<Start> {
         let _lock = self.made.lock.take();
         let Made { container, image, .. } = &self.made;
         let streams = execdriver::own_stdio(container)?;
-        let started = execdriver::launch(&self.engine, container, image, streams, true)?;
-        Ok(Start::Done(Running { process: started.process, terminal: None }))
+        let started = execdriver::launch(&self.engine, container, image, streams, true, None)?;
+        Ok(Start::Done(Running { process: started.process, terminal: None, root: None }))
     }
 
     fn leaves_nothing(&self) -> bool {

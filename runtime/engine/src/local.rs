@@ -11,6 +11,7 @@ use crate::monitor::{
 };
 use crate::{Engine, execdriver};
 use base::{Error, OnError, Result};
+use libcontainer::{KeptRoot, Started};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -213,7 +214,7 @@ struct LocalWork {
 }
 
 impl Work for LocalWork {
-    fn start(&mut self, stdin: Option<OwnedFd>, _again: bool) -> Result<Start> {
+    fn start(&mut self, stdin: Option<OwnedFd>, _: bool, _: Option<KeptRoot>) -> Result<Start> {
         let container = self.engine.containers().find(&self.id)?;
         let _lock = container.lock()?;
         let streams = if self.direct {
@@ -222,8 +223,9 @@ impl Work for LocalWork {
             execdriver::monitored_stdio(&container, stdin)?
         };
         let image = self.engine.store()?.find(&container.record.image)?;
-        let started = execdriver::launch(&self.engine, &container, &image, streams, true)?;
-        Ok(Start::Done(Running { process: started.process, terminal: started.terminal }))
+        let started = execdriver::launch(&self.engine, &container, &image, streams, true, None)?;
+        let Started { process, terminal, root, .. } = started;
+        Ok(Start::Done(Running { process, terminal, root }))
     }
 
     fn probe(&mut self) -> Result<Probe> {

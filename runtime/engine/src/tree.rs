@@ -6,6 +6,7 @@
 use crate::Engine;
 use crate::container::{Container, Process};
 use crate::execdriver::root_source;
+use crate::monitor::control::{Control, Message};
 use base::files::Lock;
 use base::sys::resolve::{Links, beneath};
 use base::{Error, OnError, Result};
@@ -50,6 +51,10 @@ impl<'a> Tree<'a> {
             let root = openat(&process, "root", flags, Mode::empty())
                 .on("open", "the container's root")?;
             return Ok(Tree { engine, container, root: Root::Running(root) });
+        }
+        // A monitor that is to start it again keeps its root: overlay is not to be mounted twice.
+        if let Ok(control) = Control::connect(&container.run) {
+            let _ = control.ask(Message::Look, &[]);
         }
         let lock = container.lock()?;
         let image = engine.store()?.find(&container.record.image)?;

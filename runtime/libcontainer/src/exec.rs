@@ -63,7 +63,7 @@ pub fn exec(exec: &Exec<'_>, stdio: &Stdio) -> Result<Started> {
         let _ = rustix::process::waitpid(Some(child.pid), rustix::process::WaitOptions::empty());
     }
     let terminal = result?;
-    Ok(Started { pid: child.pid, process: child.process, terminal })
+    Ok(Started { pid: child.pid, process: child.process, terminal, root: None })
 }
 
 fn act(

@@ -15,6 +15,7 @@ pub mod cgroup;
 mod copy_up;
 pub mod devices;
 mod exec;
+mod kept_root;
 mod mounts;
 mod places;
 mod plan;
@@ -27,6 +28,7 @@ mod start;
 pub mod users;
 
 pub use exec::{Exec, exec};
+pub use kept_root::KeptRoot;
 pub use root::OpenRoot;
 pub use spec::{
     Bind, FileSystem, Namespace, Namespaces, Program, Propagation, ResourceLimit, RootSource,

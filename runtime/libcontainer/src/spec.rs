@@ -3,6 +3,7 @@
 use crate::capabilities::Capabilities;
 use crate::cgroup::Limits;
 use crate::devices::{Device, Rule};
+use crate::kept_root::KeptRoot;
 use crate::seccomp::Seccomp;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -182,6 +183,10 @@ pub struct Spec {
     pub id: String,
     /// Where the root comes from.
     pub root: RootSource,
+    /// The root of the container's last life, to be used again.
+    pub kept_root: Option<KeptRoot>,
+    /// [`Started::root`](crate::Started::root) is wanted.
+    pub keep_root: bool,
     /// A folder that exists, on which the root is mounted in the child's own mount namespace.
     pub mount_point: PathBuf,
     /// The root may not be written.

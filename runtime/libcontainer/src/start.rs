@@ -14,6 +14,7 @@
 //! Whatever fails, what was done is undone, the last first.
 
 use crate::cgroup::{self, Cgroup};
+use crate::kept_root::KeptRoot;
 use crate::plan::{self, Root};
 use crate::spec::{Namespace, RootSource, Spec, Stdio, UserNamespace};
 use crate::{copy_up, devices, places, root};
@@ -34,6 +35,8 @@ pub struct Started {
     pub process: Process,
     /// The terminal's master, when one was asked for.
     pub terminal: Option<OwnedFd>,
+    /// For the next start, when it was asked for and can be.
+    pub root: Option<KeptRoot>,
 }
 
 /// Starts it. The calling thread becomes the parent, unless [`Spec::parent_waits`].
@@ -86,8 +89,8 @@ fn clone_and_act(spec: &Spec, stdio: &Stdio, cgroup: Option<&Cgroup>) -> Result<
             let _ = rustix::process::waitpid(Some(child.pid), WaitOptions::empty());
         }
     }
-    let terminal = result?;
-    Ok(Started { pid: child.pid, process: child.process, terminal })
+    let (terminal, root) = result?;
+    Ok(Started { pid: child.pid, process: child.process, terminal, root })
 }
 
 fn cannot_clone(errno: Errno, user_namespace: bool) -> Error {
@@ -106,13 +109,13 @@ fn cannot_clone(errno: Errno, user_namespace: bool) -> Error {
     }
 }
 
-/// Gives the terminal's master, if there is one.
+/// Gives the terminal's master, if there is one, and the root, if it is to be kept.
 fn act(
     spec: &Spec,
     stdio: &Stdio,
     cgroup: Option<&Cgroup>,
     child: &Child,
-) -> Result<Option<OwnedFd>> {
+) -> Result<(Option<OwnedFd>, Option<KeptRoot>)> {
     if let Some(ids) = &spec.user_namespace {
         write_id_maps(child.pid, ids)?;
     }
@@ -123,7 +126,10 @@ fn act(
         // The part that does not need the root is on its way before the root is made.
         None => {
             send(child, &early, &joined)?;
-            root::detached(&spec.root)?
+            match spec.kept_root.as_ref().map(KeptRoot::again).transpose()?.flatten() {
+                Some(clone) => Some(clone),
+                None => root::detached(&spec.root)?,
+            }
         }
     };
     let mut received = Vec::new();
@@ -141,6 +147,11 @@ fn act(
             answered(child, &early, spec, &mut received)?;
             received.pop().ok_or_else(|| Error::other("start container: no root was mounted"))?
         }
+    };
+    // While the child waits: a program that is short may be gone before it can be asked.
+    let kept = match &detached {
+        Some(mount) if spec.keep_root => Some(KeptRoot::of(child.pid, mount)?),
+        _ => None,
     };
     let console = matches!(stdio, Stdio::Terminal(..));
     let dev = match spec.user_namespace {
@@ -194,7 +205,7 @@ fn act(
     }
     send(child, &late, &descriptors)?;
     match child.answer(&mut received).on("talk to", "container")? {
-        Answer::Running => Ok(received.pop()),
+        Answer::Running => Ok((received.pop(), kept)),
         Answer::Failed { offset, errno } => Err(failed(&late, offset, errno, spec)),
         Answer::Waiting | Answer::Forked(_) | Answer::Died => Err(died()),
     }

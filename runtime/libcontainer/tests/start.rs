@@ -40,6 +40,8 @@ impl Place {
     fn spec(&self, script: &str) -> Spec {
         Spec {
             id: self.id.clone(),
+            kept_root: None,
+            keep_root: false,
             root: RootSource::Overlay {
                 lower: vec![self.folder.join("root")],
                 upper: self.folder.join("upper"),

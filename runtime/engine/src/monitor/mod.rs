@@ -31,6 +31,7 @@ pub(crate) use streams::container_outputs;
 
 use base::sys::process::Process;
 use base::{OnError, Result};
+use libcontainer::KeptRoot;
 use rustix::process::WaitIdStatus;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -40,6 +41,8 @@ pub(crate) struct Running {
     pub process: Process,
     /// The terminal's master, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// Its root, for the next start.
+    pub root: Option<KeptRoot>,
 }
 
 /// What a start gave.
@@ -71,8 +74,13 @@ pub(crate) fn resize(terminal: BorrowedFd<'_>, columns: u16, rows: u16) -> Resul
 /// Heavy work, done for the monitor.
 pub(crate) trait Work {
     /// Starts the container. `stdin` is the read end of its standard input, when it has one.
-    /// `again`: its policy asks for it, not the user.
-    fn start(&mut self, stdin: Option<OwnedFd>, again: bool) -> Result<Start>;
+    /// `again`: its policy asks for it, not the user. `root`: that of its last life.
+    fn start(
+        &mut self,
+        stdin: Option<OwnedFd>,
+        again: bool,
+        root: Option<KeptRoot>,
+    ) -> Result<Start>;
     /// The worker has answered.
     fn started(&mut self) {}
     /// The worker failed, or was killed: what it made and could not undo is ended.

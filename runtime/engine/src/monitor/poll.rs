@@ -13,6 +13,7 @@ use base::sys::Errno;
 use base::sys::process::Process;
 use base::{Error, OnError, Result};
 use base_http::frames::Channel;
+use libcontainer::KeptRoot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -76,6 +77,8 @@ pub(crate) struct Monitor {
     started: u64,
     /// When it is to be started again.
     due: Option<u64>,
+    /// Its root, as long as it may be started again.
+    root: Option<KeptRoot>,
     health: Option<Health>,
 }
 
@@ -123,6 +126,7 @@ impl Monitor {
             restarts: Restarts::default(),
             started: since_boot(),
             due: None,
+            root: None,
         };
         let state = State::read(run).unwrap_or_default();
         monitor.restarts = Restarts::new(monitor.config.policy, state.restart_count);
@@ -134,7 +138,7 @@ impl Monitor {
                     if !monitor.config.terminal {
                         monitor.streams.open_outputs(run)?;
                     }
-                    monitor.container = Some(Running { process, terminal: None });
+                    monitor.container = Some(Running { process, terminal: None, root: None });
                     monitor.health.iter_mut().for_each(|health| health.begin(since_boot()));
                 }
                 // Its end was seen by nobody: that is written down, and a new start may follow. Not
@@ -341,6 +345,8 @@ impl Monitor {
                 Ok(())
             }
             Message::Look => {
+                // Somebody else mounts the root.
+                self.root = None;
                 if self.due.is_some() && !self.work.may_restart() {
                     self.due = None;
                     self.over = true;
@@ -391,7 +397,7 @@ impl Monitor {
                 stdin = Some(self.streams.make_input()?);
             }
         }
-        match self.work.start(stdin, again) {
+        match self.work.start(stdin, again, self.root.take()) {
             Ok(Start::Done(running)) => self.runs(running),
             Ok(Start::Worker(worker)) => self.worker = Some(worker),
             Err(error) => {
@@ -419,6 +425,7 @@ impl Monitor {
         self.started = since_boot();
         self.health.iter_mut().for_each(|health| health.begin(since_boot()));
         self.streams.terminal = running.terminal.take();
+        self.root = running.root.take();
         if let Some(terminal) = &self.streams.terminal {
             let _ = rustix::io::ioctl_fionbio(terminal, true);
         }
@@ -430,6 +437,7 @@ impl Monitor {
     fn start_failed(&mut self) {
         self.streams = Streams::default();
         self.attached.clear();
+        self.root = None;
         // A killed worker may have left the process behind, and the word that it runs.
         self.work.abandon();
         let _ = libcontainer::cgroup::kill(&self.id);
@@ -479,7 +487,14 @@ impl Monitor {
                 return Err(Error::other("start container: the worker gave no process"));
             };
             let process = Process::received(pid, descriptor).on("watch", "container")?;
-            self.runs(Running { process, terminal: descriptors.next() });
+            // The root's two, if it is kept, before the terminal.
+            let mut root = None;
+            if descriptors.len() >= 2
+                && let (Some(namespace), Some(mount)) = (descriptors.next(), descriptors.next())
+            {
+                root = Some(KeptRoot { namespace, mount });
+            }
+            self.runs(Running { process, terminal: descriptors.next(), root });
             Ok(())
         });
         self.work.started();
@@ -619,6 +634,10 @@ impl Monitor {
         let delay = may.then(|| self.restarts.after_end(state.exit_code, ran)).flatten();
         state.restarting = delay.is_some();
         state.restart_count = self.restarts.count;
+        if delay.is_none() {
+            // Unmounted before what it leaves behind is put away.
+            self.root = None;
+        }
         if may && delay.is_none() && self.restarts.is_spent() {
             self.work.is_spent();
         }

@@ -7,6 +7,7 @@ use crate::Engine;
 use crate::container::{State, Status, Wish};
 use base::sys::{pass, spawn};
 use base::{Error, OnError, Result};
+use libcontainer::KeptRoot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -27,6 +28,9 @@ pub(crate) const WORKER: &str = "coracle-job";
 const REPORT: i32 = 3;
 /// The container's standard input, given to a worker that starts it.
 const STDIN: i32 = 4;
+/// The root of the container's last life, given to a worker that starts it again: see
+/// [`KeptRoot`].
+const ROOT: [i32; 2] = [5, 6];
 
 fn start(engine: &Engine, name: &str, words: &[&str], extra: &[BorrowedFd<'_>]) -> Result<Pid> {
     let null = open_null()?;
@@ -136,13 +140,14 @@ fn tell(report: Option<&OwnedFd>, sign: &[u8], text: &[u8]) {
 /// `coracle-job ROOT RUN DRIVER JOB ID`: one piece of heavy work.
 pub fn worker_main(words: Vec<OsString>) -> ExitCode {
     let (report, stdin) = (spawn::inherited(REPORT), spawn::inherited(STDIN));
+    let root = ROOT.map(spawn::inherited);
     let done = engine_of(words.into_iter().skip(1)).and_then(|(engine, words)| {
         let mut words = words.into_iter();
         let mut word = || words.next().unwrap_or_default();
         let (job, id) = (word(), word());
         match job.as_str() {
-            "start" => start_and_report(&engine, &id, stdin, report.as_ref(), false),
-            "restart" => start_and_report(&engine, &id, stdin, report.as_ref(), true),
+            "start" => start_and_report(&engine, &id, stdin, report.as_ref(), None),
+            "restart" => start_and_report(&engine, &id, stdin, report.as_ref(), Some(root)),
             "release" => engine.release(&id, word().parse().ok()),
             "reap" => engine.reap(&id, &word()),
             "probe" => crate::health::probe(&engine, &id).map(|healthy| {
@@ -168,7 +173,7 @@ fn start_and_report(
     id: &str,
     stdin: Option<OwnedFd>,
     report: Option<&OwnedFd>,
-    again: bool,
+    again: Option<[Option<OwnedFd>; 2]>,
 ) -> Result<()> {
     let report = report.ok_or_else(|| Error::other("no monitor to report to"))?;
     let container = engine.containers().find(id)?;
@@ -177,7 +182,7 @@ fn start_and_report(
     if state.status == Status::Running && state.is_alive() {
         return Err(Error::conflict(format!("Container {id} is already running")));
     }
-    if again && container.wish() == Wish::Stopped {
+    if again.is_some() && container.wish() == Wish::Stopped {
         return Err(Error::other(format!("container {id} was stopped")));
     }
     if has_ended(report) {
@@ -185,8 +190,15 @@ fn start_and_report(
     }
     let streams = crate::execdriver::monitored_stdio(&container, stdin)?;
     let image = engine.store()?.find(&container.record.image)?;
-    let started = crate::execdriver::launch(engine, &container, &image, streams, false)?;
+    let kept = match again {
+        Some([Some(namespace), Some(mount)]) => Some(KeptRoot { namespace, mount }),
+        _ => None,
+    };
+    let started = crate::execdriver::launch(engine, &container, &image, streams, false, kept)?;
     let mut descriptors = vec![started.process.descriptor()];
+    if let Some(root) = &started.root {
+        descriptors.extend([root.namespace.as_fd(), root.mount.as_fd()]);
+    }
     descriptors.extend(started.terminal.as_ref().map(AsFd::as_fd));
     let sent = pass::send(report.as_fd(), &Message::Done.to_bytes(), &descriptors);
     if sent.is_err() {
@@ -216,13 +228,26 @@ struct ProcessWork {
 }
 
 impl Work for ProcessWork {
-    fn start(&mut self, stdin: Option<OwnedFd>, again: bool) -> Result<Start> {
+    fn start(
+        &mut self,
+        stdin: Option<OwnedFd>,
+        again: bool,
+        root: Option<KeptRoot>,
+    ) -> Result<Start> {
         let job = if again { "restart" } else { "start" };
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .on("socketpair", "worker")?;
         let mut extra = vec![theirs.as_fd()];
+        // Descriptors have their numbers by their order.
+        let stdin = match stdin {
+            None if root.is_some() => Some(open_null()?),
+            stdin => stdin,
+        };
         extra.extend(stdin.as_ref().map(AsFd::as_fd));
+        if let Some(root) = &root {
+            extra.extend([root.namespace.as_fd(), root.mount.as_fd()]);
+        }
         self.worker = Some(start(&self.engine, WORKER, &[job, &self.id], &extra)?);
         Ok(Start::Worker(ours))
     }
