@@ -12,6 +12,7 @@ mod checkout;
 mod commit;
 mod container;
 mod fsck;
+pub mod fuzzing;
 mod gc;
 mod graph;
 pub mod graphdriver;

@@ -14,9 +14,9 @@ pub struct Member(pub &'static str);
 impl Member {
     /// As it stands in the text, and whether it is left out when empty.
     pub(super) fn name(self) -> (&'static str, bool) {
-        match self.0.strip_prefix('?') {
-            Some(name) => (name, true),
-            None => (self.0, false),
+        match self.0.as_bytes().first() {
+            Some(b'?') => (&self.0[1..], true),
+            _ => (self.0, false),
         }
     }
 }

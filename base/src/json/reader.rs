@@ -4,7 +4,7 @@
 //! its name to the path: the good case pays nothing for good messages.
 
 use super::bad;
-use super::fields::Object;
+use super::fields::{Member, Object};
 use crate::{Error, Result};
 use std::borrow::Cow;
 
@@ -279,13 +279,18 @@ impl<'a> Reader<'a> {
         }
         let table = object.table();
         let mut seen = [0u64; 4];
+        // Our own documents have their members in the table's order: each is found at once.
+        let mut next = 0;
         self.members(&mut |r, name| {
-            let Some(at) = table.iter().position(|m| m.name().0 == name) else {
+            let (before, from) = table.split_at(next);
+            let find = |part: &[Member]| part.iter().position(|m| m.name().0 == name);
+            let Some(at) = find(from).map(|at| next + at).or_else(|| find(before)) else {
                 return match object.rest_mut() {
                     Some(rest) => rest.take(name, r),
                     None => r.skip(),
                 };
             };
+            next = at + 1;
             let bit = 1u64 << (at % 64);
             if let Some(word) = seen.get_mut(at / 64) {
                 if *word & bit != 0 {

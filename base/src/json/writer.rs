@@ -24,23 +24,27 @@ impl Writer {
     /// A string with its quotes and escapes.
     pub fn string(&mut self, text: &str) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
+        let special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\' | 0x7f);
         self.out.push('"');
-        for c in text.chars() {
-            match c {
-                '"' => self.out.push_str("\\\""),
-                '\\' => self.out.push_str("\\\\"),
-                '\n' => self.out.push_str("\\n"),
-                '\r' => self.out.push_str("\\r"),
-                '\t' => self.out.push_str("\\t"),
-                '\0'..' ' | '\u{7f}' => {
-                    let code = c as usize;
+        let mut rest = text;
+        while let Some(at) = rest.as_bytes().iter().position(special) {
+            self.out.push_str(&rest[..at]);
+            let code = rest.as_bytes()[at];
+            match code {
+                b'"' => self.out.push_str("\\\""),
+                b'\\' => self.out.push_str("\\\\"),
+                b'\n' => self.out.push_str("\\n"),
+                b'\r' => self.out.push_str("\\r"),
+                b'\t' => self.out.push_str("\\t"),
+                code => {
                     self.out.push_str("\\u00");
-                    self.out.push(char::from(HEX[code >> 4 & 15]));
-                    self.out.push(char::from(HEX[code & 15]));
+                    self.out.push(char::from(HEX[usize::from(code >> 4)]));
+                    self.out.push(char::from(HEX[usize::from(code & 15)]));
                 }
-                c => self.out.push(c),
             }
+            rest = &rest[at + 1..];
         }
+        self.out.push_str(rest);
         self.out.push('"');
     }
 
