@@ -89,10 +89,15 @@ fn sign(folder: &Path, digest: &str, documents: &[(Value, &str)]) {
 
 /// A pull with this policy.
 fn pull(world: &World, policy: &Value, name: &str) -> Done {
+    under(world, policy, &format!("pull {name}"))
+}
+
+/// A command line with this policy.
+fn under(world: &World, policy: &Value, words: &str) -> Done {
     let file = world.folder.join("policy.json");
     std::fs::write(&file, policy.to_string()).expect("write");
     let script = format!(
-        "mount -t tmpfs etc /etc && mkdir /etc/containers && cp {} /etc/containers/ && exec {} pull {name}",
+        "mount -t tmpfs etc /etc && mkdir /etc/containers && cp {} /etc/containers/ && exec {} {words}",
         file.display(),
         binary().display()
     );
@@ -127,6 +132,29 @@ fn wants(world: &World, key: &str, identity: &Value) -> Value {
         "default": [{"type": "reject"}],
         "transports": {"docker": {"127.0.0.1:5000/signed": [entry]}},
     })
+}
+
+/// The layout of `imgstore copy`, and tars of it: what to load.
+fn archives(world: &World) -> [String; 3] {
+    let folder = world.folder.join("copied");
+    let place = folder.display().to_string();
+    let _ = std::fs::remove_dir_all(&folder);
+    let from = format!("docker://{NAME}");
+    world.ok(&["imgstore", "copy", &from, &format!("oci:{place}:1")]);
+    let index = folder.join("index.json");
+    let text = std::fs::read_to_string(&index).expect("index");
+    let mut document: Value = serde_json::from_str(&text).expect("index");
+    for entry in document["manifests"].as_array_mut().expect("manifests") {
+        let name = &mut entry["annotations"]["org.opencontainers.image.ref.name"];
+        if *name == json!("1") {
+            *name = json!(NAME);
+        }
+    }
+    std::fs::write(&index, document.to_string()).expect("write");
+    let (tar, packed) = (format!("{place}.tar"), format!("{place}.tar.gz"));
+    peer("tar", &["-C", &place, "-cf", &tar, "."]);
+    peer("tar", &["-C", &place, "-czf", &packed, "."]);
+    [format!("imgstore load {place}"), format!("load -i {tar}"), format!("load <{packed}")]
 }
 
 /// Nothing of a refused image is to be seen.
@@ -222,6 +250,54 @@ fn an_index_is_signed_for_all_its_images() {
     sign(&world.folder, &digest, &[(payload("127.0.0.1:5000/signed", &digest), "good")]);
     assert_eq!(pull(&world, &policy, name).code, 0);
     drop(registry);
+    world.finish();
+}
+
+#[test]
+fn archives_are_judged_without_a_network() {
+    let (world, registry, image) = start();
+    let digest = image.digest();
+    let exact = wants(&world, "good", &Value::Null);
+    let free = json!({"default": [{"type": "insecureAcceptAnything"}]});
+    if !has_signatures() {
+        let commands = archives(&world);
+        drop(registry);
+        for words in &commands {
+            refused(&world, &under(&world, &exact, words), "the policy asks for signatures");
+        }
+        return world.finish();
+    }
+    let unsigned = archives(&world);
+    for words in &unsigned {
+        refused(&world, &under(&world, &exact, words), "no signature is there");
+        assert_eq!(under(&world, &free, words).code, 0, "{words}");
+        world.ok(&["rmi", NAME]);
+    }
+    sign(&world.folder, &digest, &[(payload(NAME, &digest), "evil")]);
+    for words in &archives(&world) {
+        refused(&world, &under(&world, &exact, words), "no signature is by the key");
+    }
+    sign(&world.folder, &digest, &[(payload(NAME, &digest), "good")]);
+    let signed = archives(&world);
+    drop(registry);
+    let other = wants(&world, "good", &json!({"type": "exactReference", "dockerReference": "a:1"}));
+    for words in &signed {
+        refused(&world, &under(&world, &other, words), "signed under another name");
+        let done = under(&world, &exact, words);
+        assert_eq!(done.code, 0, "{words}: {done:?}");
+        assert_eq!(world.ok(&["images", "-q"]).lines().count(), 1);
+        world.ok(&["rmi", NAME]);
+    }
+    // The same image under a name that the signature does not have.
+    let index = world.folder.join("copied/index.json");
+    let text = std::fs::read_to_string(&index).expect("index");
+    std::fs::write(&index, text.replace(NAME, "127.0.0.1:5000/signed:2")).expect("write");
+    refused(&world, &under(&world, &exact, &signed[0]), "signed under another name");
+    // Without a name nothing but `default` can count.
+    std::fs::write(&index, text.replace(NAME, "")).expect("write");
+    let place = world.folder.join("copied").display().to_string();
+    peer("tar", &["-C", &place, "-czf", &format!("{place}.tar.gz"), "."]);
+    refused(&world, &under(&world, &exact, &signed[2]), "an image without a name: ");
     world.finish();
 }
 

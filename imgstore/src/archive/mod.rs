@@ -7,6 +7,7 @@
 pub(crate) mod documents;
 mod import;
 mod outer;
+mod signed;
 mod source;
 
 pub use import::ImportOptions;
@@ -20,6 +21,7 @@ use crate::store::{Store, Work};
 use base::digest::Digest;
 use base::{Error, OnError, Result, files, json};
 use documents::{Descriptor, Document, IMAGE_NAME, REF_NAME, Saved, choose};
+use signed::Gate;
 use source::Source;
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -63,6 +65,7 @@ struct Loader<'a> {
     /// The repository of an image whose archive gives only a tag.
     repository: Option<String>,
     folders: usize,
+    gate: Gate,
 }
 
 impl Store {
@@ -113,8 +116,9 @@ impl Store {
         events: Events<'_>,
     ) -> Result<Vec<Loaded>> {
         let (layers, images) = (Vec::new(), Vec::new());
+        let (folders, gate) = (0, Gate::new()?);
         let mut loader =
-            Loader { store: self, work, source, events, layers, images, repository, folders: 0 };
+            Loader { store: self, work, source, events, layers, images, repository, folders, gate };
         if let Some(text) = loader.source.document(b"manifest.json")? {
             loader.docker(&text)?;
         } else if let Some(text) = loader.source.document(b"index.json")? {
@@ -181,6 +185,8 @@ impl Loader<'_> {
             let manifest =
                 manifests.iter().find(|(_, _, document)| same_image(document, &id, &saved));
             let manifest = manifest.map(|(digest, text, _)| (*digest, text.clone()));
+            let digests: Vec<Digest> = manifest.iter().map(|(digest, _)| *digest).collect();
+            self.gate.admit(&mut self.source, &names, &digests)?;
             self.image(config, manifest, layers, names)?;
         }
         Ok(())
@@ -192,7 +198,8 @@ impl Loader<'_> {
         let Some(text) = self.source.document(b"index.json")? else {
             return Ok(found);
         };
-        let index = documents::parse(&text, "").map_err(|e| e.context("index.json"))?;
+        let mut index = documents::parse(&text, "").map_err(|e| e.context("index.json"))?;
+        self.gate.look(&mut index);
         for descriptor in index.manifests.unwrap_or_default() {
             if self.source.document(&blob_path(&descriptor.digest))?.is_none() {
                 continue;
@@ -206,7 +213,8 @@ impl Loader<'_> {
     }
 
     fn oci(&mut self, text: &[u8]) -> Result<()> {
-        let index = documents::parse(text, "").map_err(|e| e.context("index.json"))?;
+        let mut index = documents::parse(text, "").map_err(|e| e.context("index.json"))?;
+        self.gate.look(&mut index);
         let list = index.manifests.unwrap_or_default();
         // Several manifests of one name are one image for several machines.
         let name = |d: &Descriptor| {
@@ -222,7 +230,7 @@ impl Loader<'_> {
             let group: Vec<&Descriptor> = list.iter().filter(|d| name(d) == full).collect();
             let chosen = choose(&group).ok_or_else(no_platform)?;
             let names = self.name(&full)?;
-            self.oci_image(chosen, names, 0)?;
+            self.oci_image(chosen, names, &mut Vec::new())?;
             done.push(full);
         }
         Ok(())
@@ -245,18 +253,19 @@ impl Loader<'_> {
         &mut self,
         descriptor: &Descriptor,
         names: Vec<Reference>,
-        depth: u32,
+        above: &mut Vec<Digest>,
     ) -> Result<()> {
         let text = self.checked(descriptor, "manifest")?;
+        above.push(descriptor.digest);
         let document = documents::parse(&text, &descriptor.media_type)
             .map_err(|e| e.context(format!("manifest {}", descriptor.digest)))?;
         if let Some(list) = &document.manifests {
-            if depth > 2 {
+            if above.len() > 3 {
                 return Err(Error::bad_input("archive: indexes nested too deep"));
             }
             let list: Vec<&Descriptor> = list.iter().collect();
             let chosen = choose(&list).ok_or_else(no_platform)?;
-            return self.oci_image(chosen, names, depth + 1);
+            return self.oci_image(chosen, names, above);
         }
         let (Some(config), Some(layers)) = (&document.config, &document.layers) else {
             return Err(Error::bad_input(format!(
@@ -264,6 +273,7 @@ impl Loader<'_> {
                 descriptor.digest
             )));
         };
+        self.gate.admit(&mut self.source, &names, above)?;
         let config = self.checked(config, "configuration")?;
         let wanted =
             |d: &Descriptor| Wanted { name: blob_path(&d.digest), blob: Some((d.digest, d.size)) };

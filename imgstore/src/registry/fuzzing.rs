@@ -50,7 +50,7 @@ pub fn policy(bytes: &[u8]) {
     if let Ok(policy) = policy::Policy::parse(Path::new("p"), bytes)
         && let Ok(name) = Reference::parse("h.example:5000/a/b:1")
     {
-        let _ = policy.of(&name);
+        let _ = policy.of(Some(&name));
     }
 }
 

@@ -31,8 +31,10 @@ mod url;
 
 pub use auth::Credentials;
 pub use copy::{Place, copy};
+pub(crate) use policy::Policy;
 pub use pull::{Events, Pull};
 pub use search::Found;
+pub(crate) use signature::{Wanted, check_with as check_signatures};
 
 use base::Result;
 use base::folders;
@@ -61,7 +63,7 @@ pub struct Client {
     settings: settings::Settings,
     credentials: Credentials,
     nobody: Credentials,
-    policy: policy::Policy,
+    policy: Policy,
 }
 
 impl Client {
@@ -69,7 +71,7 @@ impl Client {
     pub fn new(file: &folders::Settings, credentials: Credentials) -> Result<Self> {
         let settings = settings::Settings::find(file)?;
         let nobody = Credentials::default();
-        Ok(Self { settings, credentials, nobody, policy: policy::Policy::find()? })
+        Ok(Self { settings, credentials, nobody, policy: Policy::find()? })
     }
 
     /// Where to ask: the mirrors of docker.io first. None is the registry itself.

@@ -101,14 +101,14 @@ impl Policy {
         Error::unsupported([&self.path.display().to_string(), ": ", why].concat())
     }
 
-    /// What is asked of an image of this name.
-    pub(crate) fn of(&self, name: &Reference) -> Result<Vec<Requirement>> {
+    /// What is asked of an image of this name; without a name, of everything.
+    pub(crate) fn of(&self, name: Option<&Reference>) -> Result<Vec<Requirement>> {
         let Some(file) = &self.file else {
             return Ok(vec![Requirement::Anything]);
         };
         let empty = Map::new();
         let scopes = file.transports.get("docker").unwrap_or(&empty);
-        let entries = self.entries(scopes, name).unwrap_or(&file.default);
+        let entries = name.and_then(|name| self.entries(scopes, name)).unwrap_or(&file.default);
         if entries.is_empty() {
             return Err(self.wrong("an empty list of requirements"));
         }
@@ -208,18 +208,22 @@ fn whole(name: &Reference) -> String {
 
 impl Names {
     /// Whether a signature that names this is one for the image of that name.
-    pub(crate) fn fits(&self, signed: &str, image: &Reference) -> bool {
+    pub(crate) fn fits(&self, signed: &str, image: Option<&Reference>) -> bool {
         // `host/path` in a signature is a repository, not its `latest`.
         let Ok(parsed) = Reference::parse(signed) else { return false };
         let last = signed.rfind('/').map_or(0, |at| at + 1);
         let is_repository = !signed[last..].contains([':', '@']);
         let exact = |wanted: &str| !is_repository && full(&parsed) == wanted;
         match self {
+            Self::ThisReference(wanted) => return exact(wanted),
+            Self::ThisRepository(wanted) => return whole(&parsed) == *wanted,
+            _ => (),
+        }
+        let Some(image) = image else { return false };
+        match self {
             Self::Exact => exact(&full(image)),
             Self::ExactOrDigest if image.digest.is_none() => exact(&full(image)),
-            Self::ExactOrDigest | Self::Repository => whole(&parsed) == whole(image),
-            Self::ThisReference(wanted) => exact(wanted),
-            Self::ThisRepository(wanted) => whole(&parsed) == *wanted,
+            _ => whole(&parsed) == whole(image),
         }
     }
 }
@@ -258,7 +262,11 @@ mod tests {
             ("a.example:5000/x", false),
         ] {
             let want = if good { Requirement::Anything } else { Requirement::Nothing };
-            assert_eq!(policy.of(&Reference::parse(name).unwrap()).unwrap(), [want], "{name}");
+            assert_eq!(
+                policy.of(Some(&Reference::parse(name).unwrap())).unwrap(),
+                [want],
+                "{name}"
+            );
         }
     }
 
@@ -283,7 +291,7 @@ mod tests {
             r#"{"type":""}"#,
         ] {
             let policy = policy(&format!(r#"{{"default":[{entry}]}}"#)).unwrap();
-            assert!(policy.of(&name).is_err(), "{entry}");
+            assert!(policy.of(Some(&name)).is_err(), "{entry}");
         }
     }
 
@@ -308,7 +316,7 @@ mod tests {
             (&exactly, "h.example/r", "h.example/r:1", false),
         ] {
             let image = Reference::parse(image).unwrap();
-            assert_eq!(names.fits(signed, &image), fits, "{names:?} {signed}");
+            assert_eq!(names.fits(signed, Some(&image)), fits, "{names:?} {signed}");
         }
     }
 }

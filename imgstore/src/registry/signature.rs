@@ -53,16 +53,50 @@ json_object! {
     }
 }
 
-/// Lets an image in or not. `digests`: of what the tag names, and of the manifest chosen from it;
-/// whoever signed the first signed the second.
+/// A document that is needed to judge an image.
+#[derive(Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// The manifest with this tag, whose layers are signatures.
+    Signatures(&'a str),
+    /// One of those layers.
+    Payload(&'a Digest),
+}
+
+/// Where it comes from: a registry or an archive. None where there is none.
+pub(crate) type Get<'a> = &'a mut dyn FnMut(Wanted<'_>) -> Result<Option<Vec<u8>>>;
+
+/// Lets an image of a registry in or not.
 pub(crate) fn check(
     policy: &Policy,
     session: &Session<'_>,
     name: &Reference,
     digests: &[Digest],
 ) -> Result<()> {
+    check_with(policy, Some(name), digests, &mut |wanted| {
+        let (target, kind) = match wanted {
+            Wanted::Signatures(tag) => (["manifests/", tag].concat(), manifest::OCI_MANIFEST),
+            Wanted::Payload(digest) => (["blobs/", &digest.to_string()].concat(), ""),
+        };
+        match session.document(&session.target(&target), kind) {
+            Ok((_, text)) => Ok(Some(text)),
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    })
+}
+
+/// Lets an image in or not. `digests`: of what the name stands for, and of the manifest chosen from it;
+/// whoever signed the first signed the second. An image without a name is none of a registry's: what the
+/// policy says of everything counts.
+pub(crate) fn check_with(
+    policy: &Policy,
+    name: Option<&Reference>,
+    digests: &[Digest],
+    get: Get<'_>,
+) -> Result<()> {
     let refused = |why: &str| {
-        let text = ["Source image rejected: ", &name.familiar(), ": ", why];
+        let name = name.map_or("an image without a name".to_string(), Reference::familiar);
+        let text = ["Source image rejected: ", &name, ": ", why];
         Error::new(Kind::BadInput, text.concat())
     };
     let mut signatures = None;
@@ -74,7 +108,7 @@ pub(crate) fn check(
                 let key = PublicKey::parse(&key)?;
                 let all = match &signatures {
                     Some(all) => all,
-                    None => signatures.insert(fetch(session, digests)?),
+                    None => signatures.insert(fetch(get, digests)?),
                 };
                 let mut last = "no signature is there";
                 let good = all.iter().any(|(digest, payload, signature)| {
@@ -121,26 +155,20 @@ fn judge(
 type Signature = (Digest, Vec<u8>, Vec<u8>);
 
 /// All that is there for these digests.
-fn fetch(session: &Session<'_>, digests: &[Digest]) -> Result<Vec<Signature>> {
+fn fetch(get: Get<'_>, digests: &[Digest]) -> Result<Vec<Signature>> {
     let mut found = Vec::new();
     let mut digests = digests.to_vec();
     digests.dedup();
     for digest in digests {
         let tag = ["sha256-", &digest.hex(), ".sig"].concat();
-        let target = session.target(&["manifests/", &tag].concat());
-        let text = match session.document(&target, manifest::OCI_MANIFEST) {
-            Ok((_, text)) => text,
-            Err(e) if e.kind() == Kind::NotFound => continue,
-            Err(e) => return Err(e),
-        };
+        let Some(text) = get(Wanted::Signatures(&tag))? else { continue };
         let document = documents::parse(&text, "").map_err(|e| e.context("signature"))?;
         let is = |layer: &&Descriptor| layer.media_type == PAYLOAD && layer.size <= 1 << 20;
         let layers = document.layers.unwrap_or_default();
         for layer in layers.iter().filter(is).take(MOST) {
             let Some(text) = layer.annotations.get(ANNOTATION) else { continue };
             let Some(signature) = base64::decode(text.trim()) else { continue };
-            let target = session.target(&["blobs/", &layer.digest.to_string()].concat());
-            let (_, payload) = session.document(&target, "")?;
+            let Some(payload) = get(Wanted::Payload(&layer.digest))? else { continue };
             if Digest::of(&payload) == layer.digest {
                 found.push((digest, payload, signature));
             }
