@@ -71,13 +71,13 @@ pub fn pax(bytes: &[u8]) {
     }
 }
 
-/// What is read comes back from its text.
-fn round<T: FromJson + ToJson + PartialEq>(bytes: &[u8]) {
+/// What was read and written once stays as it is. Not at the first time: an empty object may be left out.
+fn round<T: FromJson + ToJson>(bytes: &[u8]) {
     if let Ok(value) = json::parse::<T>(bytes) {
         let text = json::to_string(&value);
         // A cap on depth or length may lie between the two forms.
-        let again = json::parse::<T>(text.as_bytes()).ok();
-        assert!(again == Some(value) || text.len() > bytes.len(), "{text}");
+        let again = json::parse::<T>(text.as_bytes()).ok().map(|value| json::to_string(&value));
+        assert!(again.as_ref() == Some(&text) || text.len() > bytes.len(), "{text}");
     }
 }
 

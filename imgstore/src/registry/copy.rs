@@ -12,19 +12,26 @@ use super::manifest::{OCI_INDEX, OCI_MANIFEST};
 use super::remote::Remote;
 use super::session::{Ask, Session};
 use super::signature;
+use super::tags;
 use super::upload::{self, Begun, Upload};
 use crate::archive::documents::{self, Descriptor, Document, REF_NAME};
 use crate::reference::Reference;
 use base::digest::{Digest, Tee};
 use base::files::{self, Sync};
 use base::folders;
-use base::{Error, Kind, OnError, Result, json};
+use base::json::Raw;
+use base::{Error, Kind, OnError, Result, json, json_object};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Indexes within indexes, referrers of referrers.
-const DEPTH: u32 = 4;
+const DEPTH: u32 = 8;
+/// Manifests of one copy: a registry that lies could name them without end.
+const MOST: u32 = 10_000;
+/// Pages of the list of referrers.
+const PAGES: usize = 100;
 /// Tags in place of referrers: OCI's own first, then cosign's.
 const STANDINS: [&str; 4] = ["", ".sig", ".att", ".sbom"];
 
@@ -98,8 +105,18 @@ pub fn copy(
         (None, Place::Layout(folder, tag)) => (End::Layout(folder.clone()), tag.clone()),
         (None, Place::Registry(_)) => return Err(Error::other("no registry")),
     };
-    let copier = Copier { from: &source.0, to: &target.0, mount: same };
+    let copier = Copier { from: &source.0, to: &target.0, mount: same, count: Cell::new(0) };
     copier.whole(&source.1, &target.1, DEPTH)
+}
+
+json_object! {
+    /// A page of the list of referrers; its entries stay as they are, with members that are not known here.
+    #[derive(Default)]
+    struct Page {
+        "schemaVersion" => version: u32,
+        "mediaType" ? => media_type: String,
+        "manifests" => manifests: Vec<Raw>,
+    }
 }
 
 /// One end of a copy.
@@ -245,6 +262,8 @@ struct Copier<'a> {
     to: &'a End<'a>,
     /// The source's repository, where both ends are in one registry.
     mount: Option<String>,
+    /// Manifests so far.
+    count: Cell<u32>,
 }
 
 impl Copier<'_> {
@@ -260,6 +279,10 @@ impl Copier<'_> {
     fn manifest(&self, from: &str, tag: &str, depth: u32) -> Result<(Digest, bool)> {
         if depth == 0 {
             return Err(Error::bad_input("indexes nested too deep"));
+        }
+        self.count.set(self.count.get() + 1);
+        if self.count.get() > MOST {
+            return Err(Error::bad_input("too many manifests refer to each other"));
         }
         let (text, kind) = self.from.manifest(from)?;
         let document = documents::parse(&text, "")?;
@@ -339,16 +362,27 @@ impl Copier<'_> {
     /// The list of the referrers API, where there is one and something is in it.
     fn listed(&self, digest: &Digest) -> Result<Option<(Vec<u8>, Vec<Descriptor>)>> {
         let End::Registry(session) = self.from else { return Ok(None) };
-        let target = session.target(&["referrers/", &digest.to_string()].concat());
-        let text = match session.document(&target, OCI_INDEX) {
-            Ok((_, text)) => text,
-            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        // Something else may be at this address.
-        let Ok(document) = documents::parse(&text, "") else { return Ok(None) };
-        let list = document.manifests.unwrap_or_default();
-        Ok((!list.is_empty()).then_some((text, list)))
+        let mut target = session.target(&["referrers/", &digest.to_string()].concat());
+        let mut raws: Vec<Raw> = Vec::new();
+        for _ in 0..PAGES {
+            let (headers, text) = match session.document(&target, OCI_INDEX) {
+                Ok(found) => found,
+                Err(e) if e.kind() == Kind::NotFound => return Ok(None),
+                Err(e) => return Err(e),
+            };
+            // Something else may be at this address.
+            let Ok(page) = json::parse::<Page>(&text) else { return Ok(None) };
+            raws.extend(page.manifests);
+            if let Some(next) = tags::next_page(session, &target, &headers)? {
+                target = next;
+                continue;
+            }
+            let list = raws.iter().map(Raw::parse).collect::<Result<Vec<Descriptor>>>()?;
+            let page = Page { version: 2, media_type: OCI_INDEX.to_owned(), manifests: raws };
+            let text = json::to_string(&page).into_bytes();
+            return Ok((!list.is_empty()).then_some((text, list)));
+        }
+        Err(Error::bad_input("list of referrers: it does not end"))
     }
 }
 

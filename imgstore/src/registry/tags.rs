@@ -3,6 +3,7 @@
 use super::link;
 use super::session::Session;
 use base::{Error, Result, json, json_object};
+use base_http::head::Headers;
 
 /// More than so many of anything is nobody's list.
 const CAP: usize = 100_000;
@@ -41,14 +42,24 @@ pub(crate) fn all(
         if found.len() > CAP {
             break;
         }
-        let Some(next) = headers.get("link").and_then(link::next) else {
-            return Ok(found);
-        };
-        let next = session.url(&target)?.join(next)?;
-        if !next.is_same_server(&session.root) {
-            return Err(Error::bad_input("list of the registry: it goes on at another server"));
+        match next_page(session, &target, &headers)? {
+            Some(next) => target = next,
+            None => return Ok(found),
         }
-        target = next.target;
     }
     Err(Error::bad_input("list of the registry: it does not end"))
+}
+
+/// Where a list goes on after this page.
+pub(super) fn next_page(
+    session: &Session<'_>,
+    target: &str,
+    headers: &Headers,
+) -> Result<Option<String>> {
+    let Some(next) = headers.get("link").and_then(link::next) else { return Ok(None) };
+    let next = session.url(target)?.join(next)?;
+    if !next.is_same_server(&session.root) {
+        return Err(Error::bad_input("list of the registry: it goes on at another server"));
+    }
+    Ok(Some(next.target))
 }
