@@ -1,6 +1,7 @@
 //! What the image says and what the command line says, merged as Docker does. Pure.
 
 use crate::health;
+use base::json::Empty;
 use base::{Error, Result};
 use base_http::api::container::ContainerConfig;
 use imgstore::ImageConfig;
@@ -29,6 +30,9 @@ pub(crate) fn merge(config: &mut ContainerConfig, image: &ImageConfig) -> Result
     let mut labels = image.labels.clone();
     labels.extend(config.labels.take().unwrap_or_default());
     config.labels = Some(labels);
+    for port in image.exposed_ports.keys() {
+        config.exposed_ports.insert(port.clone(), Empty);
+    }
     let mut volumes = image.volumes.clone();
     volumes.extend(config.volumes.take().unwrap_or_default());
     let any = volumes.keys().next().is_some();

@@ -50,6 +50,8 @@ macro_rules! container_flags {
                 .short(b'e')
                 .checked($crate::env_file::check),
             Flag::text("env-file", "list", "Read in a file of environment variables"),
+            Flag::text("expose", "list", "Expose a port or a range of ports")
+                .checked($crate::create_request::check_expose),
             Flag::text("group-add", "list", "Add additional groups to join"),
             Flag::text("health-cmd", "string", "Command to run to check health"),
             Flag::text("health-interval", "duration", "Time between running the check (ms|s|m|h)")
@@ -81,13 +83,18 @@ macro_rules! container_flags {
                 "Run an init inside the container that forwards signals and reaps processes",
             ),
             Flag::switch("interactive", "Keep STDIN open even if not attached").short(b'i'),
+            Flag::text("ip", "string", "IPv4 address (e.g., 172.30.100.104)"),
+            Flag::text("ip6", "string", "IPv6 address (e.g., 2001:db8::33)"),
             Flag::text("ipc", "string", "IPC mode to use"),
             Flag::text("label", "list", "Set meta data on a container")
                 .short(b'l')
                 .checked($crate::create_request::check_label),
             Flag::text("label-file", "list", "Read in a line delimited file of labels"),
+            Flag::text("link", "list", "Add link to another container"),
+            Flag::text("link-local-ip", "list", "Container IPv4/IPv6 link-local addresses"),
             Flag::text("log-driver", "string", "Logging driver for the container"),
             Flag::text("log-opt", "list", "Log driver options"),
+            Flag::text("mac-address", "string", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
             Flag::text("memory", "bytes", "Memory limit")
                 .short(b'm')
                 .checked($crate::create_request::check_size),
@@ -104,6 +111,8 @@ macro_rules! container_flags {
             Flag::text("mount", "mount", "Attach a filesystem mount to the container"),
             Flag::text("name", "string", "Assign a name to the container"),
             Flag::text("network", "network", "Connect a container to a network").alias("net"),
+            Flag::text("network-alias", "list", "Add network-scoped alias for the container")
+                .alias("net-alias"),
             Flag::switch("no-healthcheck", "Disable any container-specified HEALTHCHECK"),
             Flag::switch("oom-kill-disable", "Disable OOM Killer"),
             Flag::number("oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)"),
@@ -111,6 +120,8 @@ macro_rules! container_flags {
             Flag::number("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
             Flag::text("platform", "string", "Set platform if server is multi-platform capable"),
             Flag::switch("privileged", "Give extended privileges to this container"),
+            Flag::text("publish", "list", "Publish a container's port(s) to the host").short(b'p'),
+            Flag::switch("publish-all", "Publish all exposed ports to random ports").short(b'P'),
             Flag::text("pull", "string", $pull).default("missing"),
             Flag::switch("quiet", "Suppress the pull output").short(b'q'),
             Flag::switch("read-only", "Mount the container's root filesystem as read only"),

@@ -1,11 +1,11 @@
 //! `events`: what happened, and what happens.
 
+use super::filters::{self, FILTER};
 use super::{Failure, logs};
 use crate::format;
 use crate::session::Session;
 use base::Error;
 use base::flags::{Command, Flag, Matches, Operands};
-use base::map::Map;
 use base::text::time::rfc3339;
 use base_http::api::events::Event;
 use base_http::{Method, Payload};
@@ -17,7 +17,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Get real time events from the server",
     aliases: &["system events"],
     flags: &[
-        Flag::text("filter", "filter", "Filter output based on conditions provided").short(b'f'),
+        FILTER,
         Flag::text("format", "string", "Format output using a Go template"),
         Flag::text("since", "string", "Show all events created since timestamp"),
         Flag::text("until", "string", "Stream events until this timestamp"),
@@ -27,24 +27,10 @@ pub(super) static COMMAND: Command = Command {
 };
 
 pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
-    let mut filters: Map<String, Vec<String>> = Map::default();
-    for text in matches.list("filter") {
-        let Some((name, value)) = text.split_once('=') else {
-            let why = [
-                "invalid argument \"",
-                text,
-                "\" for \"-f, --filter\" flag: bad format of filter \
-                        (expected name=value)",
-            ];
-            return Err(Error::bad_input(why.concat()).into());
-        };
-        filters.get_or_default(name.to_string()).push(value.to_string());
-    }
     let target = session.target("/events", "", "")?;
     let target = target.with_some("since", logs::since(matches, "since")?.as_deref());
     let target = target.with_some("until", logs::since(matches, "until")?.as_deref());
-    let filters = (!filters.is_empty()).then(|| base::json::to_string(&filters));
-    let target = target.with_some("filters", filters.as_deref());
+    let target = target.with_some("filters", filters::query(matches).as_deref());
     let (_, mut connection, head) = session.begin(Method::Get, &target, Payload::None)?;
     let mut lines = BufReader::new(connection.answer(head).body);
     let mut line = String::new();

@@ -11,6 +11,7 @@ mod cp;
 mod create;
 mod events;
 mod exec;
+mod filters;
 mod images;
 mod import;
 mod info;
@@ -20,6 +21,7 @@ mod load;
 mod login;
 mod logs;
 mod pause;
+mod port;
 mod ps;
 mod pull;
 mod push;
@@ -77,6 +79,7 @@ pub(crate) static PROGRAM: Program = Program {
                 &logs::COMMAND,
                 &pause::PAUSE,
                 &usage::PRUNE_CONTAINERS,
+                &port::COMMAND,
                 &ps::COMMAND,
                 &rename::COMMAND,
                 &restart::COMMAND,
@@ -113,7 +116,14 @@ pub(crate) static PROGRAM: Program = Program {
         ),
         (
             "System",
-            &[&boot::COMMAND, &events::COMMAND, &info::COMMAND, &usage::DF, &version::COMMAND],
+            &[
+                &boot::COMMAND,
+                &events::COMMAND,
+                &info::COMMAND,
+                &usage::DF,
+                &usage::PRUNE_SYSTEM,
+                &version::COMMAND,
+            ],
         ),
     ],
 };
@@ -141,6 +151,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("logout", login::logout),
     ("logs", logs::run),
     ("pause", pause::pause),
+    ("port", port::run),
     ("ps", ps::run),
     ("pull", pull::run),
     ("push", push::run),
@@ -155,6 +166,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("stats", stats::run),
     ("stop", stop::run),
     ("system df", usage::df),
+    ("system prune", usage::prune_system),
     ("tags", search::tags),
     ("top", top::run),
     ("unpause", pause::unpause),

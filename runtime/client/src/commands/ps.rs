@@ -1,11 +1,11 @@
 //! `ps`: the table of containers.
 
 use super::Failure;
+use super::filters::{self, FILTER};
 use crate::format;
 use crate::session::Session;
-use base::Error;
 use base::flags::{Command, Flag, Matches, Operands};
-use base::map::Map;
+use base::text::size::human;
 use base::text::{table::Table, time};
 use base_http::api::ContainerSummary;
 use base_http::api::container::Port;
@@ -18,11 +18,16 @@ pub(super) static COMMAND: Command = Command {
     aliases: &["container ls", "container list", "container ps"],
     flags: &[
         Flag::switch("all", "Show all containers (default shows just running)").short(b'a'),
-        Flag::text("filter", "filter", "Filter output: name, id, status, label, ancestor, exited")
-            .short(b'f'),
+        FILTER,
         Flag::text("format", "string", "Format output with a Go template: '{{.Names}}'"),
+        Flag::number("last", "Show n last created containers (includes all states)")
+            .short(b'n')
+            .default("-1"),
+        Flag::switch("latest", "Show the latest created container (includes all states)")
+            .short(b'l'),
         Flag::switch("no-trunc", "Don't truncate output"),
         Flag::switch("quiet", "Only display container IDs").short(b'q'),
+        Flag::switch("size", "Display total file sizes").short(b's'),
     ],
     operands: Operands::None,
     stops: false,
@@ -34,20 +39,12 @@ const COMMAND_WIDTH: usize = 20;
 pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
     let target = session.target("/containers/json", "", "")?;
     let target = target.with_flag("all", matches.on("all"));
-    let mut filters: Map<String, Vec<String>> = Map::default();
-    for filter in matches.list("filter") {
-        let Some((name, value)) = filter.split_once('=') else {
-            let text = [
-                "invalid argument \"",
-                filter,
-                "\" for \"-f, --filter\" flag: bad format of filter (expected name=value)",
-            ];
-            return Err(Error::bad_input(text.concat()).into());
-        };
-        filters.get_or_default(name.to_string()).push(value.to_string());
-    }
-    let filters = (!filters.is_empty()).then(|| base::json::to_string(&filters));
-    let target = target.with_some("filters", filters.as_deref());
+    let last = matches.number("last").filter(|last| *last > 0).map(|last| last.to_string());
+    let last = if matches.on("latest") { Some("1".to_string()) } else { last };
+    let target = target.with_some("limit", last.as_deref());
+    let size = matches.on("size");
+    let target = target.with_flag("size", size);
+    let target = target.with_some("filters", filters::query(matches).as_deref());
     let found: Vec<ContainerSummary> = session.json(Method::Get, &target, Payload::None)?;
     let whole = matches.on("no-trunc");
     if let Some(format) = matches.text("format").filter(|_| !matches.on("quiet")) {
@@ -58,15 +55,16 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failur
     }
     let text = match matches.on("quiet") {
         true => found.iter().map(|c| [&short(&c.id, whole), "\n"].concat()).collect(),
-        false => table(&found, whole, time::now().0),
+        false => table(&found, whole, size, time::now().0),
     };
     session.print(&text)?;
     Ok(0)
 }
 
-fn table(found: &[ContainerSummary], whole: bool, now: i64) -> String {
-    let mut table =
-        Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
+fn table(found: &[ContainerSummary], whole: bool, size: bool, now: i64) -> String {
+    let titles =
+        ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES", "SIZE"];
+    let mut table = Table::new(&titles[..titles.len() - usize::from(!size)]);
     for container in found {
         let command = match whole {
             true => quote(&container.command),
@@ -76,7 +74,7 @@ fn table(found: &[ContainerSummary], whole: bool, now: i64) -> String {
             true => String::from("<no image>"),
             false => container.image.clone(),
         };
-        table.row(vec![
+        let mut row = vec![
             short(&container.id, whole),
             image,
             command,
@@ -84,7 +82,9 @@ fn table(found: &[ContainerSummary], whole: bool, now: i64) -> String {
             container.status.clone(),
             ports(&container.ports),
             names(&container.names, whole),
-        ]);
+        ];
+        row.extend(size.then(|| size_in_words(container)));
+        table.row(row);
     }
     table.text()
 }
@@ -106,10 +106,21 @@ fn fields(container: &ContainerSummary, whole: bool, now: i64) -> String {
         ("Names", names(&container.names, whole)),
         ("Ports", ports(&container.ports)),
         ("RunningFor", ago),
+        ("Size", size_in_words(container)),
         ("State", container.state.clone()),
         ("Status", container.status.clone()),
     ];
     format::document(fields)
+}
+
+/// What it wrote, and that with its image.
+fn size_in_words(container: &ContainerSummary) -> String {
+    let [own, whole] =
+        [container.size_rw, container.size_root_fs].map(|size| human(size.max(0) as u64));
+    match container.size_root_fs {
+        0 => own,
+        _ => [&own, " (virtual ", &whole, ")"].concat(),
+    }
 }
 
 /// Twelve digits of an id.
@@ -190,9 +201,11 @@ CONTAINER ID   IMAGE       COMMAND                CREATED       STATUS       POR
 0123456789ab   busybox:1   \"sh -c 'echo hello\\n …\"   2 hours ago   Up 2 hours   80/tcp, 0.0.0.0:5353->53/udp     web
 ";
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let got = table(std::slice::from_ref(&container), false, 1000 + 7200);
+        let got = table(std::slice::from_ref(&container), false, false, 1000 + 7200);
         assert_eq!(squeezed(&got), squeezed(want));
-        let whole = table(&[container], true, 1000 + 7200);
+        let sized = ContainerSummary { size_rw: 12, size_root_fs: 5_000_000, ..container.clone() };
+        assert!(table(&[sized], true, true, 9000).trim_end().ends_with("12B (virtual 5MB)"));
+        let whole = table(&[container], true, false, 1000 + 7200);
         assert!(whole.contains("0123456789abcdef0123"));
         assert!(whole.contains("sleep 9'\"") && whole.contains("web,other/alias"));
     }

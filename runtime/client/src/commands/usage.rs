@@ -1,7 +1,8 @@
 //! `system df`, `image prune` and `container prune`: how much there is of everything, and what of it nobody needs.
 
 use super::Failure;
-use super::volume::{confirmed, filters};
+use super::filters::{self, PRUNE_FILTER};
+use super::volume::confirmed;
 use crate::session::Session;
 use base::flags::{Command, Flag, Matches, Operands};
 use base::text::size::human;
@@ -28,8 +29,23 @@ pub(super) static PRUNE: Command = Command {
     aliases: &[],
     flags: &[
         Flag::switch("all", "Remove all unused images, not just dangling ones").short(b'a'),
-        Flag::text("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")"),
+        PRUNE_FILTER,
         Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
+    ],
+    operands: Operands::None,
+    stops: false,
+};
+
+pub(super) static PRUNE_SYSTEM: Command = Command {
+    name: "system prune",
+    usage: "[OPTIONS]",
+    about: "Remove unused data",
+    aliases: &[],
+    flags: &[
+        Flag::switch("all", "Remove all unused images not just dangling ones").short(b'a'),
+        PRUNE_FILTER,
+        Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
+        Flag::switch("volumes", "Prune anonymous volumes"),
     ],
     operands: Operands::None,
     stops: false,
@@ -40,27 +56,30 @@ pub(super) static PRUNE_CONTAINERS: Command = Command {
     usage: "[OPTIONS]",
     about: "Remove all stopped containers",
     aliases: &[],
-    flags: &[
-        Flag::text("filter", "filter", "Provide filter values (e.g. \"until=<timestamp>\")"),
-        Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
-    ],
+    flags: &[PRUNE_FILTER, Flag::switch("force", "Do not prompt for confirmation").short(b'f')],
     operands: Operands::None,
     stops: false,
 };
 
 pub(super) fn prune_containers(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
-    let filters = base::json::to_string(&filters(matches)?);
     if !matches.on("force") && !confirmed(session, "all stopped containers.") {
         return Ok(0);
     }
-    let target = session.target("/containers/prune", "", "")?.with("filters", &filters);
+    let space = remove_containers(session, matches)?;
+    session.print_line(&["Total reclaimed space: ", &human(space)].concat())?;
+    Ok(0)
+}
+
+/// Gives the bytes that are free now.
+fn remove_containers(session: &Session<'_>, matches: &Matches) -> Result<u64, Failure> {
+    let target = session.target("/containers/prune", "", "")?;
+    let target = target.with_some("filters", filters::query(matches).as_deref());
     let pruned: ContainersPruned = session.json(Method::Post, &target, Payload::None)?;
     if !pruned.deleted.is_empty() {
         let text = ["Deleted Containers:\n", &pruned.deleted.join("\n"), "\n\n"].concat();
         session.print(&text)?;
     }
-    session.print_line(&["Total reclaimed space: ", &human(pruned.space)].concat())?;
-    Ok(0)
+    Ok(pruned.space)
 }
 
 pub(super) fn df(session: &Session<'_>, _: &Matches) -> Result<u8, Failure> {
@@ -97,16 +116,22 @@ pub(super) fn df(session: &Session<'_>, _: &Matches) -> Result<u8, Failure> {
 }
 
 pub(super) fn prune(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
-    let mut filters = filters(matches)?;
-    let all = matches.on("all");
-    let what = match all {
+    let what = match matches.on("all") {
         true => "all images without at least one container associated to them.",
         false => "all dangling images.",
     };
     if !matches.on("force") && !confirmed(session, what) {
         return Ok(0);
     }
-    let dangling = if all { "false" } else { "true" };
+    let space = remove_images(session, matches)?;
+    session.print_line(&["Total reclaimed space: ", &human(space)].concat())?;
+    Ok(0)
+}
+
+/// Gives the bytes that are free now.
+fn remove_images(session: &Session<'_>, matches: &Matches) -> Result<u64, Failure> {
+    let mut filters = filters::of(matches);
+    let dangling = if matches.on("all") { "false" } else { "true" };
     filters.insert("dangling".to_string(), vec![dangling.to_string()]);
     let filters = base::json::to_string(&filters);
     let target = session.target("/images/prune", "", "")?.with("filters", &filters);
@@ -120,9 +145,32 @@ pub(super) fn prune(session: &Session<'_>, matches: &Matches) -> Result<u8, Fail
         }
     }
     if !text.is_empty() {
-        text = ["Deleted Images:\n", &text, "\n"].concat();
+        session.print(&["Deleted Images:\n", &text, "\n"].concat())?;
     }
-    text.push_str(&["Total reclaimed space: ", &human(pruned.space), "\n"].concat());
-    session.print(&text)?;
+    Ok(pruned.space)
+}
+
+/// What `system prune` removes: everything of the others, and volumes if asked for.
+pub(super) fn prune_system(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
+    if !matches.on("force") {
+        let volumes = match matches.on("volumes") {
+            true => "  - all anonymous volumes not used by at least one container\n",
+            false => "",
+        };
+        let images = match matches.on("all") {
+            true => "  - all images without at least one container associated to them\n",
+            false => "  - all dangling images\n",
+        };
+        let list = ["the following:\n  - all stopped containers\n", volumes, images].concat();
+        if !confirmed(session, &list) {
+            return Ok(0);
+        }
+    }
+    let mut space = remove_containers(session, matches)?;
+    if matches.on("volumes") {
+        space += super::volume::remove_unused(session, filters::of(matches))?;
+    }
+    space += remove_images(session, matches)?;
+    session.print_line(&["Total reclaimed space: ", &human(space)].concat())?;
     Ok(0)
 }

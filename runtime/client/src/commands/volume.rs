@@ -1,10 +1,10 @@
 //! `volume create`, `inspect`, `ls`, `prune`, `rm`.
 
+use super::filters::{self, FILTER, PRUNE_FILTER};
 use super::{Failure, each};
 use crate::create_request::{check_label, pair};
 use crate::session::Session;
 use crate::{format, pretty};
-use base::Error;
 use base::flags::{Command, Flag, Matches, Operands};
 use base::json::Raw;
 use base::map::Map;
@@ -44,8 +44,7 @@ pub(super) static LIST: Command = Command {
     about: "List volumes",
     aliases: &["volume list"],
     flags: &[
-        Flag::text("filter", "filter", "Provide filter values (e.g. \"dangling=true\")")
-            .short(b'f'),
+        FILTER,
         Flag::text("format", "string", "Format output using a Go template"),
         Flag::switch("quiet", "Only display volume names").short(b'q'),
     ],
@@ -60,7 +59,7 @@ pub(super) static PRUNE: Command = Command {
     aliases: &[],
     flags: &[
         Flag::switch("all", "Remove all unused volumes, not just anonymous ones").short(b'a'),
-        Flag::text("filter", "filter", "Provide filter values (e.g. \"label=<label>\")"),
+        PRUNE_FILTER,
         Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
     ],
     operands: Operands::None,
@@ -114,29 +113,9 @@ pub(super) fn inspect(session: &Session<'_>, matches: &Matches) -> Result<u8, Fa
     Ok(code)
 }
 
-/// The API's form of `--filter`.
-pub(super) fn filters(matches: &Matches) -> Result<Map<String, Vec<String>>, Failure> {
-    let mut filters: Map<String, Vec<String>> = Map::default();
-    for text in matches.list("filter") {
-        let Some((name, value)) = text.split_once('=') else {
-            let why = [
-                "invalid argument \"",
-                text,
-                "\" for \"--filter\" flag: bad format of filter \
-                        (expected name=value)",
-            ];
-            return Err(Failure { code: 125, error: Error::bad_input(why.concat()), help: true });
-        };
-        let mut values = filters.get(name).cloned().unwrap_or_default();
-        values.push(value.to_string());
-        filters.insert(name.to_string(), values);
-    }
-    Ok(filters)
-}
-
 pub(super) fn list(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
-    let filters = base::json::to_string(&filters(matches)?);
-    let target = session.target("/volumes", "", "")?.with("filters", &filters);
+    let target = session.target("/volumes", "", "")?;
+    let target = target.with_some("filters", filters::query(matches).as_deref());
     let found: VolumeList = session.json(Method::Get, &target, Payload::None)?;
     let document = |volume: &Volume| {
         format::document([
@@ -168,7 +147,7 @@ fn labels(volume: &Volume) -> String {
 }
 
 pub(super) fn prune(session: &Session<'_>, matches: &Matches) -> Result<u8, Failure> {
-    let mut filters = filters(matches)?;
+    let mut filters = filters::of(matches);
     let what = match matches.on("all") {
         true => {
             filters.insert("all".to_string(), vec!["true".to_string()]);
@@ -179,14 +158,23 @@ pub(super) fn prune(session: &Session<'_>, matches: &Matches) -> Result<u8, Fail
     if !matches.on("force") && !confirmed(session, what) {
         return Ok(0);
     }
+    let space = remove_unused(session, filters)?;
+    session.print_line(&["Total reclaimed space: ", &human(space)].concat())?;
+    Ok(0)
+}
+
+/// Gives the bytes that are free now.
+pub(super) fn remove_unused(
+    session: &Session<'_>,
+    filters: Map<String, Vec<String>>,
+) -> Result<u64, Failure> {
     let filters = base::json::to_string(&filters);
     let target = session.target("/volumes/prune", "", "")?.with("filters", &filters);
     let pruned: VolumesPruned = session.json(Method::Post, &target, Payload::None)?;
     if !pruned.deleted.is_empty() {
         session.print(&["Deleted Volumes:\n", &pruned.deleted.join("\n"), "\n\n"].concat())?;
     }
-    session.print_line(&["Total reclaimed space: ", &human(pruned.space)].concat())?;
-    Ok(0)
+    Ok(pruned.space)
 }
 
 pub(super) fn confirmed(session: &Session<'_>, what: &str) -> bool {

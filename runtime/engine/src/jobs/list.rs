@@ -15,26 +15,88 @@ pub(crate) struct List {
     pub(crate) all: bool,
     /// At most so many, running or not.
     pub(crate) limit: Option<usize>,
+    /// With how much they wrote.
+    pub(crate) size: bool,
     /// Only those that fit one value of each filter.
     pub(crate) filters: Map<String, Vec<String>>,
 }
 
 /// Docker's filters of `ps` that are known here.
-const FILTERS: [&str; 8] =
-    ["ancestor", "exited", "health", "id", "label", "name", "status", "volume"];
+const FILTERS: [&str; 15] = [
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+];
 
 impl List {
     fn check(&self) -> Result<()> {
-        match self.filters.keys().find(|name| !FILTERS.contains(&name.as_str())) {
-            Some(name) => Err(Error::bad_input(format!("invalid filter '{name}'"))),
-            None => Ok(()),
+        if let Some(name) = self.filters.keys().find(|name| !FILTERS.contains(&name.as_str())) {
+            return Err(Error::bad_input(format!("invalid filter '{name}'")));
         }
+        let wrong = |name: &str, known: &[&str]| {
+            let mut values = self.filters.get(name).into_iter().flatten();
+            let wrong = values.find(|value| !known.contains(&value.as_str()));
+            wrong.map_or(Ok(()), |value| {
+                Err(Error::bad_input(format!("invalid filter '{name}={value}'")))
+            })
+        };
+        wrong("health", &["healthy", "none", "starting", "unhealthy"])?;
+        wrong("is-task", &["0", "1", "false", "true"])?;
+        let states = ["created", "dead", "exited", "paused", "removing", "restarting", "running"];
+        wrong("status", &states)?;
+        for value in self.filters.get("exited").into_iter().flatten() {
+            if value.parse::<i32>().is_err() {
+                return Err(Error::bad_input(format!("invalid filter 'exited={value}'")));
+            }
+        }
+        Ok(())
     }
 
-    fn fits(&self, container: &Container, state: &State, row: &ContainerSummary) -> bool {
+    /// When the containers were made that `before` and `since` name: the earliest, and the latest.
+    fn bounds(&self, engine: &Engine) -> Result<[Option<(i64, u32)>; 2]> {
+        let times = |name: &str| -> Result<Vec<(i64, u32)>> {
+            let names = self.filters.get(name).into_iter().flatten();
+            let found = names.map(|name| engine.containers().find(name));
+            found.map(|one| Ok(parse(&one?.record.created).unwrap_or_default())).collect()
+        };
+        Ok([times("before")?.into_iter().min(), times("since")?.into_iter().max()])
+    }
+
+    fn fits(
+        &self,
+        container: &Container,
+        state: &State,
+        row: &ContainerSummary,
+        [before, since]: [Option<(i64, u32)>; 2],
+    ) -> bool {
         let record = &container.record;
+        let made = parse(&record.created).unwrap_or_default();
         self.filters.iter().all(|(name, values)| {
             values.iter().any(|value| match name.as_str() {
+                "before" => before.is_some_and(|before| made < before),
+                "since" => since.is_some_and(|since| made > since),
+                "expose" => {
+                    let port =
+                        value.split_once('/').map_or([value, "/tcp"].concat(), |_| value.clone());
+                    record.config.exposed_ports.get(&port).is_some()
+                }
+                // There are no networks, services or other kinds of isolation here.
+                "network" => record.host_config.network_mode == *value,
+                "publish" => false,
+                "is-task" => ["0", "false"].contains(&value.as_str()),
+                "isolation" => true,
                 "ancestor" => {
                     record.config.image == *value
                         || record.config.image.strip_suffix(":latest") == Some(value)
@@ -68,6 +130,7 @@ impl List {
         if all && let Err(error) = engine.sweep_uppers() {
             base::log::debug(error.message());
         }
+        let bounds = self.bounds(engine)?;
         let mut rows = Vec::new();
         for container in engine.containers().list()? {
             let state = container.state();
@@ -78,18 +141,35 @@ impl List {
                 continue;
             }
             let row = row(&container, &state);
-            if self.fits(&container, &state, &row) {
+            if self.fits(&container, &state, &row, bounds) {
                 rows.push(row);
             }
         }
         rows.truncate(self.limit.unwrap_or(usize::MAX));
+        if self.size {
+            sizes(engine, &mut rows)?;
+        }
         Ok(rows)
     }
 }
 
+/// What each wrote, and that with its image.
+fn sizes(engine: &Engine, rows: &mut [ContainerSummary]) -> Result<()> {
+    let store = engine.store()?;
+    for row in rows {
+        let Some(container) = engine.containers().open(&row.id)? else { continue };
+        let driver = store.driver_called(&container.record.driver)?;
+        // Not started yet: it has nothing.
+        row.size_rw = driver.size(&row.id).unwrap_or(0) as i64;
+        let image = store.find(&row.image_id).map_or(0, |image| image.size);
+        row.size_root_fs = row.size_rw.saturating_add(image as i64);
+    }
+    Ok(())
+}
+
 fn row(container: &Container, state: &State) -> ContainerSummary {
     let record = &container.record;
-    let paused = super::inspect::is_paused(state, &record.id);
+    let paused = super::inspect::is_paused(state, record);
     let running = state.status == Status::Running;
     let health = running.then(|| crate::health::read(container)).flatten();
     ContainerSummary {

@@ -17,20 +17,13 @@ impl SystemDf {
     pub(crate) fn run(self, engine: &Engine) -> Result<DiskUsage> {
         let store = engine.store()?;
         let mut images = Images.run(engine)?;
-        let all = List { all: true, limit: None, filters: Map::default() };
-        let mut containers = all.run(engine)?;
+        let all = List { all: true, limit: None, size: true, filters: Map::default() };
+        let containers = all.run(engine)?;
         let shared = store.shared_sizes()?;
         for image in &mut images {
             let made = containers.iter().filter(|container| container.image_id == image.id);
             image.containers = made.count() as i64;
             image.shared_size = shared.get(&image.id).copied().unwrap_or(0) as i64;
-        }
-        for row in &mut containers {
-            if let Some(container) = engine.containers().open(&row.id)? {
-                let driver = store.driver_called(&container.record.driver)?;
-                // Not started yet: it has nothing.
-                row.size_rw = driver.size(&row.id).unwrap_or(0) as i64;
-            }
         }
         let mut volumes = super::VolumeList { filters: Map::default() }.run(engine)?.volumes;
         for volume in &mut volumes {

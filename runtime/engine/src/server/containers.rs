@@ -21,6 +21,7 @@ pub(super) fn list(request: &mut Request<'_>) -> Result<Next> {
     let job = jobs::List {
         all: request.head.flag("all"),
         limit: limit.filter(|limit| *limit > 0),
+        size: request.head.flag("size"),
         filters: filters(&request.text("filters"))?,
     };
     let rows = job.run(request.engine)?;
