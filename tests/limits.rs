@@ -210,3 +210,73 @@ fn use_is_counted() {
     world.ok(&["rm", "-f", &busy, &idle]);
     world.finish();
 }
+
+#[test]
+fn a_cgroup_below_another_parent() {
+    let world = World::new();
+    let parent = format!("coracle-test-{}", std::process::id());
+    let names =
+        ["pids", "memory", "unified", "devices"].map(|name| Path::new("/sys/fs/cgroup").join(name));
+    let tops: Vec<std::path::PathBuf> = match version1() {
+        // A hybrid host has its device rules in the version 2 tree.
+        true if names[2].exists() => names[..3].into(),
+        true => vec![names[0].clone(), names[1].clone(), names[3].clone()],
+        false => vec!["/sys/fs/cgroup".into()],
+    };
+    let flag = format!("/{parent}/deep");
+    let flags = ["--cgroup-parent", flag.as_str(), "-m", "64m"];
+    let id = detached(&world, &flags);
+    for top in &tops {
+        let folder = top.join(&parent).join("deep").join(&id);
+        let processes = std::fs::read_to_string(folder.join("cgroup.procs")).expect("processes");
+        assert_eq!(processes.lines().count(), 1, "{}", folder.display());
+        assert!(!top.join("coracle").join(&id).exists());
+    }
+    // Every verb finds it there.
+    assert!(world.ok(&["top", &id]).contains("sleep 1000"));
+    let row = world.ok(&["stats", "--no-stream", "--format", "{{.PIDs}} {{.MemUsage}}", &id]);
+    assert!(row.starts_with("1 ") && row.ends_with("/ 64MiB"), "{row}");
+    world.ok(&["pause", &id]);
+    assert_eq!(world.ok(&["inspect", "-f", "{{.State.Status}}", &id]), "paused");
+    world.ok(&["unpause", &id]);
+    world.ok(&["update", "-m", "48m", "--memory-swap", "-1", &id]);
+    let limit = match version1() {
+        true => "memory/PARENT/deep/ID/memory.limit_in_bytes",
+        false => "PARENT/deep/ID/memory.max",
+    };
+    let limit = limit.replace("PARENT", &parent).replace("ID", &id);
+    let limit = std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(limit)).expect("limit");
+    assert_eq!(limit.trim(), (48 << 20).to_string());
+    assert_eq!(world.ok(&["exec", &id, "echo", "x"]), "x");
+    // The device rules are its own: the parent has none.
+    let open = "mknod /tmp/k c 1 11; true 2>/dev/null </tmp/k && echo open || echo shut";
+    assert_eq!(world.ok(&["exec", &id, "sh", "-c", open]), "shut");
+    world.ok(&["rm", "-f", &id]);
+    // What the parent may not, its containers may not.
+    let pids = tops.first().expect("top").join(&parent).join("pids.max");
+    std::fs::write(&pids, "4").expect("write");
+    let done = world.script(&flags[..2], "sleep 1 & sleep 1 & sleep 1 & sleep 1 & wait");
+    assert!(done.err.contains("fork"), "{done:?}");
+    std::fs::write(&pids, "max").expect("write");
+    assert_eq!(world.script(&flags[..2], "true").code, 0);
+    for top in &tops {
+        let deep = top.join(&parent).join("deep");
+        let left = std::fs::read_dir(&deep).expect("read").flatten();
+        assert_eq!(left.filter(|entry| entry.path().is_dir()).count(), 0, "{}", deep.display());
+    }
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").expect("read").flatten();
+    for top in hierarchies.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]) {
+        for name in ["deep", ""] {
+            let _ = std::fs::remove_dir(top.join(&parent).join(name));
+        }
+    }
+    // Nothing above the tree can be named.
+    let id = detached(&world, &["--cgroup-parent", &format!("../../{parent}")]);
+    assert!(world.ok(&["inspect", &id]).contains(&parent));
+    world.ok(&["rm", "-f", &id]);
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").expect("read").flatten();
+    for top in hierarchies.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]) {
+        let _ = std::fs::remove_dir(top.join(&parent));
+    }
+    world.finish();
+}

@@ -59,8 +59,7 @@ fn namespaces_of_the_host() {
     );
     refused(&world, &["--ipc", "what"], "invalid IPC mode: what");
     refused(&world, &["--pid", "what"], "invalid PID mode: what");
-    refused(&world, &["--userns", "what"], "not supported yet");
-    refused(&world, &["--cgroup-parent", "/x"], "not supported yet");
+    refused(&world, &["--userns", "what"], "invalid USER mode: what");
     world.finish();
 }
 
@@ -98,6 +97,41 @@ fn namespaces_of_another_container() {
     refused(&world, &["--net", "container:first"], &format!("non running container: {id}"));
     refused(&world, &["--net", "container:nosuch"], "No such container: nosuch");
     world.ok(&["rm", "first"]);
+    world.finish();
+}
+
+#[test]
+fn memory_of_another_container() {
+    let world = World::new();
+    let words = ["run", "-d", "--net", "none", "--ipc"];
+    let run = |mode: &str, name: &str| {
+        world.ok(&[&words[..], &[mode, "--name", name, "bb", "sleep", "1000"]].concat())
+    };
+    let first = run("shareable", "first");
+    world.ok(&["exec", "first", "sh", "-c", "echo shared >/dev/shm/f"]);
+    // Its objects and its /dev/shm, both ways.
+    let look = "readlink /proc/self/ns/ipc; cat /dev/shm/f; echo back >/dev/shm/g";
+    let seen = inside(&world, &["--ipc", "container:first"], look);
+    let own = world.ok(&["exec", "first", "readlink", "/proc/self/ns/ipc"]);
+    assert_eq!(seen, format!("{own}\nshared"));
+    assert_eq!(world.ok(&["exec", "first", "cat", "/dev/shm/g"]), "back");
+    // A chain; and the name is kept as an id.
+    let third = world.ok(&["create", "--net", "none", "--ipc", "container:first", "bb", "true"]);
+    let mode = world.ok(&["inspect", "-f", "{{.HostConfig.IpcMode}}", &third]);
+    assert_eq!(mode, format!("container:{first}"));
+    world.ok(&["rm", &third]);
+    // Whoever has not said so shares nothing.
+    let private = run("private", "private");
+    let want = format!("can't join IPC of container {private}: non-shareable IPC (hint: use");
+    refused(&world, &["--ipc", "container:private"], &want);
+    // What is no memory any more is not given away.
+    let over = ["exec", "--privileged", "first", "sh", "-c"];
+    world.ok(&[&over[..], &["mkdir /x && mount -o bind /x /dev/shm"]].concat());
+    refused(&world, &["--ipc", "container:first"], "--ipc container: its /dev/shm is none");
+    world.ok(&["kill", "first"]);
+    refused(&world, &["--ipc", "container:first"], &format!("non running container: {first}"));
+    refused(&world, &["--ipc", "container:"], "No such container");
+    world.ok(&["rm", "-f", "first", "private"]);
     world.finish();
 }
 

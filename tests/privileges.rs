@@ -97,6 +97,42 @@ fn devices_are_given_with_their_rights() {
 }
 
 #[test]
+fn devices_by_the_version_1_controller() {
+    let world = World::new();
+    // A host with version 1 alone: ours without its version 2 tree, where it has one beside.
+    if !std::path::Path::new("/sys/fs/cgroup/devices/cgroup.procs").exists() {
+        println!("not looked at: this host has no version 1 controller of devices");
+        return world.finish();
+    }
+    let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
+    let open =
+        "mknod /tmp/kmsg c 1 11; true 3</tmp/kmsg && echo read; true 3>/tmp/kmsg && echo write";
+    let run = |flags: &[&str]| {
+        let mut command = std::process::Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
+            .arg(support::binary())
+            .args(["run", "--rm", "--net", "none", "--cap-add", "SYSLOG"])
+            .args(flags)
+            .args(["bb", "sh", "-c", open])
+            .env("CORACLE_ROOT", world.root())
+            .env("CORACLE_RUN", world.run_folder());
+        support::Done::from(command.output().expect("unshare"))
+    };
+    for (flags, want) in [
+        (&[][..], ""),
+        (&["--device-cgroup-rule", "c 1:11 r"], "read\n"),
+        (&["--device-cgroup-rule", "c 1:* rw"], "read\nwrite\n"),
+        (&["--device-cgroup-rule", "c 2:11 rwm"], ""),
+        (&["--privileged"], "read\nwrite\n"),
+    ] {
+        let done = run(flags);
+        assert_eq!(done.out, want, "{flags:?}: {done:?}");
+    }
+    world.finish();
+}
+
+#[test]
 fn groups_limits_scores_and_memory_file_systems() {
     let world = World::new();
     let shm = "grep ' /dev/shm ' /proc/mounts | grep -o 'size=[0-9]*k'";

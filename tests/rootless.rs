@@ -150,7 +150,7 @@ fn what_he_can_and_what_he_is_told_he_cannot() {
     let create =
         |flags: &[&'static str]| [&["create", "--net", "none"], flags, &["bb", "true"]].concat();
     for flags in
-        [&["-m", "64m"][..], &["--cpus", "1"], &["--cpuset-cpus", "0"], &["--pids-limit", "9"]]
+        [&["-m", "64m"][..], &["--cpus", "1"], &["--pids-limit", "9"], &["--cgroup-parent", "x"]]
     {
         user.refused(&create(flags), "limits need root");
     }

@@ -19,6 +19,8 @@ json_object! {
         "storage-driver" ? => pub storage_driver: String,
         /// Compressed layers are kept as they came, so that an image is saved and pushed as it was.
         "keep-blobs" ? => pub keep_blobs: bool,
+        /// Whose subordinate ids containers have; `default` for one of the usual users.
+        "userns-remap" ? => pub userns_remap: String,
         /// Members for others.
         ..pub rest: Rest,
     }

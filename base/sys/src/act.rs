@@ -20,7 +20,7 @@ use std::os::fd::RawFd;
 /// The channel's number in the child.
 const CHANNEL: RawFd = 3;
 /// The most descriptors that all parts of a plan may bring.
-const SLOTS: usize = 32;
+const SLOTS: usize = 64;
 /// The most bytes of one part: arguments and environment are bounded by the kernel's 2 MiB.
 const LARGEST_PART: u64 = 8 << 20;
 
@@ -215,8 +215,8 @@ fn map(length: usize) -> Result<&'static mut [u8], Errno> {
 
 fn receive_header(bytes: &mut [u8], walker: &mut Walker) -> Result<usize, Errno> {
     #[repr(C, align(8))]
-    struct Control([u8; 128]);
-    let mut control = Control([0; 128]);
+    struct Control([u8; 256]);
+    let mut control = Control([0; 256]);
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     // SAFETY: msghdr is plain data; the buffers live until the call returns and their sizes are
     // given; the headers that CMSG_NXTHDR gives lie within what the kernel has filled.
@@ -345,6 +345,13 @@ impl Walker {
             Operation::SendFolder => {
                 let folder = open(text(cursor)?, libc::O_PATH | libc::O_DIRECTORY)?;
                 say_with(&Record::Sent, folder)?;
+            }
+            Operation::SendTree => {
+                say_with(&Record::Sent, mounts::clone_tree(text(cursor)?)?)?;
+            }
+            Operation::FileOwner => {
+                let (uid, gid) = (number(cursor)?, number(cursor)?);
+                crate::mount::set_file_owner(uid as u32, gid as u32);
             }
             Operation::MakeFolder => {
                 let (path, mode) = (text(cursor)?, number(cursor)?);

@@ -9,8 +9,8 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-/// The most descriptors that one message may carry. The cloned child has room for 28.
-pub const MOST_DESCRIPTORS: usize = 24;
+/// The most descriptors that one message may carry. The cloned child has room for 60.
+pub const MOST_DESCRIPTORS: usize = 56;
 
 /// Sends all bytes; the descriptors travel with the first of them.
 pub fn send(

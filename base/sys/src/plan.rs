@@ -43,6 +43,11 @@ pub enum Operation {
     EnterFolder,
     /// `path`: open it and send the descriptor to the parent.
     SendFolder,
+    /// `path`: send the mount there as a detached one.
+    SendTree,
+    /// `uid, gid`: the files that it makes belong to them. Takes capabilities away, which
+    /// `Capabilities` gives back.
+    FileOwner,
     /// `path, mode`
     MakeFolder,
     /// `path, mode`: an empty file, if there is none.
@@ -108,7 +113,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 44] = [
+    const ALL: [Operation; 46] = [
         Operation::Unshare,
         Operation::Join,
         Operation::Fork,
@@ -123,6 +128,8 @@ impl Operation {
         Operation::EnterDetached,
         Operation::EnterFolder,
         Operation::SendFolder,
+        Operation::SendTree,
+        Operation::FileOwner,
         Operation::MakeFolder,
         Operation::MakeFile,
         Operation::MakeLink,
@@ -323,7 +330,10 @@ fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
             ("move_mount root on", printable(cursor.text()?.to_bytes()))
         }
         Operation::EnterFolder => ("enter", printable(cursor.text()?.to_bytes())),
-        Operation::SendFolder => ("open", printable(cursor.text()?.to_bytes())),
+        Operation::SendFolder | Operation::SendTree => {
+            ("open", printable(cursor.text()?.to_bytes()))
+        }
+        Operation::FileOwner => ("setfsuid", cursor.number()?.to_string()),
         Operation::MakeFolder => ("mkdir", printable(cursor.text()?.to_bytes())),
         Operation::MakeFile => ("create", printable(cursor.text()?.to_bytes())),
         Operation::MakeLink => ("symlink", printable(cursor.text()?.to_bytes())),

@@ -32,6 +32,8 @@ pub struct Extract {
     pub keep_owners: bool,
     /// All files get this owner and group.
     pub owner: Option<(u32, u32)>,
+    /// Owners in the archive are so much lower than on the disk.
+    pub shift: (u32, u32),
     /// A folder never takes the place of something else, nor something else that of a folder.
     pub keep_kinds: bool,
 }
@@ -127,7 +129,8 @@ impl Extractor<'_> {
     }
 
     fn owner(&self, entry: &Entry) -> (u32, u32) {
-        self.how.owner.unwrap_or((entry.uid, entry.gid))
+        let (uid, gid) = self.how.owner.unwrap_or((entry.uid, entry.gid));
+        (uid.saturating_add(self.how.shift.0), gid.saturating_add(self.how.shift.1))
     }
 
     fn folder(&mut self, entry: &Entry, name: &[u8], path: Vec<u8>) -> Result<()> {

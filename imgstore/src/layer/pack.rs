@@ -30,6 +30,7 @@ pub struct Packer<'a> {
     /// First name of each file with several, by device and inode.
     links: Map<(u64, u64), Vec<u8>>,
     block: Vec<u8>,
+    shift: (u32, u32),
 }
 
 /// A folder on the way down, with the names that are still to come, the last first.
@@ -43,7 +44,17 @@ struct Level {
 impl<'a> Packer<'a> {
     /// Of plain trees.
     pub fn new(out: &'a mut dyn Write) -> Self {
-        Self { tar: TarWriter::new(out), links: Map::new(), block: vec![0; 64 << 10] }
+        Self {
+            tar: TarWriter::new(out),
+            links: Map::new(),
+            block: vec![0; 64 << 10],
+            shift: (0, 0),
+        }
+    }
+
+    /// Owners in the archive are so much lower than on the disk; who would be below 0 is nobody.
+    pub fn shift_owners(&mut self, uid: u32, gid: u32) {
+        self.shift = (uid, gid);
     }
 
     /// Packs everything in an open folder, below `path` (empty: at the top of the archive). The folder
@@ -142,7 +153,7 @@ impl<'a> Packer<'a> {
             // A socket.
             _ => return Ok(None),
         };
-        let mut entry = describe(kind, stat, path);
+        let mut entry = describe(kind, stat, path, self.shift);
         if stat.st_nlink > 1 {
             #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "32-bit CPUs")]
             let key = (stat.st_dev as u64, stat.st_ino as u64);
@@ -167,7 +178,7 @@ impl<'a> Packer<'a> {
     }
 
     fn folder_entry(&mut self, folder: &OwnedFd, stat: &Stat, path: &[u8]) -> Result<()> {
-        let mut entry = describe(Kind::Folder, stat, path);
+        let mut entry = describe(Kind::Folder, stat, path, self.shift);
         entry.path.push(b'/');
         entry.xattrs = attributes(folder.as_fd()).on("read attributes of", shown(path))?;
         self.tar.entry(&entry)
@@ -216,14 +227,17 @@ fn open_file(dir: BorrowedFd<'_>, name: &[u8]) -> std::result::Result<(OwnedFd, 
     Ok((file, stat))
 }
 
-fn describe(kind: Kind, stat: &Stat, path: &[u8]) -> Entry {
+fn describe(kind: Kind, stat: &Stat, path: &[u8], shift: (u32, u32)) -> Entry {
+    /// The kernel's nobody.
+    const NOBODY: u32 = 65534;
+    let lower = |id: u32, by: u32| id.checked_sub(by).unwrap_or(NOBODY);
     let device = matches!(kind, Kind::Char | Kind::Block);
     Entry {
         kind,
         path: path.to_vec(),
         mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
+        uid: lower(stat.st_uid, shift.0),
+        gid: lower(stat.st_gid, shift.1),
         mtime: (seconds(stat), nanos(stat)),
         major: if device { major(stat.st_rdev) } else { 0 },
         minor: if device { minor(stat.st_rdev) } else { 0 },

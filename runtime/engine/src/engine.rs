@@ -103,8 +103,10 @@ impl Engine {
     /// An ordinary user's containers have a user namespace with one id.
     pub(crate) fn user_namespace(&self) -> Option<UserNamespace> {
         let uid = rustix::process::geteuid();
-        (!uid.is_root())
-            .then(|| UserNamespace { uid: uid.as_raw(), gid: rustix::process::getegid().as_raw() })
+        (!uid.is_root()).then(|| {
+            let gid = rustix::process::getegid().as_raw();
+            UserNamespace { uid: uid.as_raw(), gid, count: 1 }
+        })
     }
 
     /// Where containers' roots are mounted, each in its own mount namespace.
@@ -183,18 +185,18 @@ impl Engine {
         container: &Container,
         exit_code: Option<i32>,
     ) -> Result<()> {
-        let id = container.id();
         if let Some(code) = exit_code {
             if State::read(&container.run).is_some_and(|state| state.out_of_memory) {
                 self.tell(container, "oom", &[]);
             }
             self.tell(container, "die", &[("exitCode", &code.to_string())]);
         }
-        let mut result = libcontainer::cgroup::remove(id);
+        let group = container.record.cgroup();
+        let mut result = libcontainer::cgroup::remove(&group);
         if result.is_err() {
             // Processes of a container without a PID namespace of its own, or a first process that
             // was killed while a second one was being made.
-            result = libcontainer::cgroup::kill(id).and(libcontainer::cgroup::remove(id));
+            result = libcontainer::cgroup::kill(&group).and(libcontainer::cgroup::remove(&group));
         }
         if container.record.host_config.auto_remove {
             let away = self.put_away(container);
@@ -213,8 +215,8 @@ impl Engine {
             return Err(Error::conflict(format!("container {} is running", container.id())));
         }
         // A worker and its monitor that were killed at a start have left what they made.
-        let cgroups = libcontainer::cgroup::kill(container.id())
-            .and(libcontainer::cgroup::remove(container.id()));
+        let group = container.record.cgroup();
+        let cgroups = libcontainer::cgroup::kill(&group).and(libcontainer::cgroup::remove(&group));
         let away = self.put_away(container);
         cgroups.and(away)
     }

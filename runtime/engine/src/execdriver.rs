@@ -5,7 +5,7 @@ use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
 use crate::security::{self, Security};
 use crate::volume::mounts::{self, Ready};
-use crate::{given, health, namespaces, resources, runconfig};
+use crate::{given, health, idmaps, namespaces, resources, runconfig};
 use base::{Error, OnError, Result};
 use base_http::api::exec::ExecConfig;
 use base_http::api::host_config::HostConfig;
@@ -14,7 +14,9 @@ use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::Join;
 use libcontainer::seccomp::Seccomp;
-use libcontainer::{Bind, KeptRoot, Program, RootSource, Spec, Started, Stdio};
+use libcontainer::{
+    Bind, KeptRoot, Program, RootSource, Spec, Started, Stdio, UserNamespace,
+};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -92,10 +94,10 @@ pub(crate) fn launch(
 
 /// A container's first process. Others are like it, but for what is asked for.
 fn program(
-    engine: &Engine,
     record: &Record,
     security: Security,
     terminal: bool,
+    ids: Option<UserNamespace>,
 ) -> Result<Program> {
     let (config, host) = (&record.config, &record.host_config);
     Ok(Program {
@@ -109,7 +111,7 @@ fn program(
         groups: host.group_add.clone().unwrap_or_default(),
         limits: given::limits(host)?,
         oom_score: given::oom_score(host)?,
-        one_id: engine.user_namespace().is_some(),
+        ids: ids.map(|ids| ids.count),
     })
 }
 
@@ -127,7 +129,13 @@ pub(crate) fn exec(
         security.capabilities = Capabilities::all();
         security.seccomp = Seccomp::Unconfined;
     }
-    let mut program = program(engine, record, security, config.tty)?;
+    let state = container.state();
+    let process = state.process.as_ref().and_then(Process::folder);
+    let Some(first_process) = process else {
+        return Err(crate::engine::not_running(container.id()));
+    };
+    let ids = idmaps::of_process(first_process.as_fd())?;
+    let mut program = program(record, security, config.tty, ids)?;
     program.arguments = config.cmd.clone().unwrap_or_default();
     for variable in config.env.iter().flatten() {
         runconfig::set_variable(&mut program.environment, variable.clone());
@@ -138,17 +146,12 @@ pub(crate) fn exec(
     if !config.working_dir.is_empty() {
         program.folder.clone_from(&config.working_dir);
     }
-    let state = container.state();
-    let process = state.process.as_ref().and_then(Process::folder);
-    let Some(first_process) = process else {
-        return Err(crate::engine::not_running(container.id()));
-    };
     libcontainer::exec(
         &libcontainer::Exec {
-            id: container.id(),
+            id: &record.cgroup(),
             first_process: first_process.as_fd(),
             program: &program,
-            has_cgroup: !program.one_id,
+            has_cgroup: engine.user_namespace().is_none(),
         },
         stdio,
     )
@@ -165,19 +168,24 @@ fn spec(
     let (config, host) = (&record.config, &record.host_config);
     let security = security::of(host)?;
     let devices = given::devices(host)?;
-    let mut binds = etc_files(container)?;
+    let ids = engine.ids_of(host)?;
+    idmaps::check(host, ids)?;
+    let mut binds = etc_files(container, ids)?;
     binds.retain(|file| ready.binds.iter().all(|bind| bind.target != file.target));
     binds.append(&mut ready.binds);
     let mut file_systems = given::tmpfs(host)?;
     file_systems.append(&mut ready.file_systems);
-    let user_namespace = engine.user_namespace();
-    let join = if foreground && host.auto_remove { Join::Asked } else { Join::Statistics };
-    let limits = match user_namespace {
+    let join = match host.cgroup_parent.as_str() {
+        "" if foreground && host.auto_remove => Join::Asked,
+        "" => Join::Statistics,
+        _ => Join::Parent,
+    };
+    let limits = match engine.user_namespace() {
         None => Some(resources::limits(host, join)?),
         Some(_) => None,
     };
     Ok(Spec {
-        id: record.id.clone(),
+        id: record.cgroup(),
         root: root_source(root),
         kept_root: None,
         keep_root: false,
@@ -186,17 +194,17 @@ fn spec(
         privileged: host.privileged,
         system_paths: security.system_paths,
         hostname: config.hostname.clone(),
-        program: program(engine, record, security, config.tty)?,
+        program: program(record, security, config.tty, ids)?,
         namespaces: namespaces::open(engine, host)?,
         sysctls: namespaces::sysctls(record),
         init: host.init == Some(true),
         binds,
         file_systems,
-        shared_memory: namespaces::shared_memory(host)?,
+        shared_memory: namespaces::shared_memory(engine, host)?,
         devices: devices.nodes,
         device_rules: devices.rules,
         limits,
-        user_namespace,
+        user_namespace: ids,
         dies_with_parent: foreground,
         parent_waits: !foreground,
     })
@@ -212,7 +220,7 @@ pub(crate) fn root_source(root: StoreRoot) -> RootSource {
 }
 
 /// Writes hostname, hosts and resolv.conf into the run folder, and says where they go.
-fn etc_files(container: &Container) -> Result<Vec<Bind>> {
+fn etc_files(container: &Container, ids: Option<UserNamespace>) -> Result<Vec<Bind>> {
     let record = &container.record;
     let (name, host) = (&record.config.hostname, &record.host_config);
     let (mut hosts, resolv) = match host.network_mode.as_str() {
@@ -231,6 +239,13 @@ fn etc_files(container: &Container) -> Result<Vec<Bind>> {
     write_file(&container.run, FILES[0], format!("{name}\n").as_bytes())?;
     write_file(&container.run, FILES[1], hosts.as_bytes())?;
     write_file(&container.run, FILES[2], resolv.as_bytes())?;
+    if let Some(ids) = ids.filter(|ids| !ids.is_single()) {
+        for file in FILES {
+            let path = container.run.join(file);
+            std::os::unix::fs::chown(&path, Some(ids.uid), Some(ids.gid))
+                .on_path("chown", &path)?;
+        }
+    }
     Ok(FILES
         .iter()
         .map(|file| Bind::new(container.run.join(file), format!("/etc/{file}"), false))
@@ -284,7 +299,7 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
                 .to_string(),
         );
     }
-    if ordinary_user && resources::any(host) {
+    if ordinary_user && (resources::any(host) || !host.cgroup_parent.is_empty()) {
         return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));
     }
     Ok(warnings)
@@ -292,13 +307,17 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
 
 /// What is known and not there.
 fn refuse_for_now(host: &HostConfig) -> Result<()> {
-    if !host.cgroup_parent.is_empty() {
-        return Err(Error::unsupported("--cgroup-parent is not supported yet"));
-    }
     if let Some(name) = host.storage_opt.keys().next() {
         return Err(Error::unsupported(format!(
             "--storage-opt {name}: sizes of containers are not limited yet"
         )));
+    }
+    // What docker's client sends when nothing is said of them is empty.
+    for name in ["PortBindings", "PublishAllPorts", "Links"] {
+        let given = host.rest.get(name).map_or("", base::json::Raw::text);
+        if !["", "null", "false", "{}", "[]"].contains(&given) {
+            return Err(Error::unsupported(format!("{name}: networks are not supported yet")));
+        }
     }
     let runtime = host.runtime.as_str();
     match runtime {

@@ -140,7 +140,7 @@ pub(crate) fn begin(container: &Container) -> Result<()> {
 pub(crate) fn probe(engine: &Engine, id: &str) -> Result<bool> {
     let container = engine.containers().find(id)?;
     let Some(command) = command(&container.record) else { return Ok(true) };
-    if libcontainer::cgroup::is_frozen(id) {
+    if libcontainer::cgroup::is_frozen(&container.record.cgroup()) {
         return Ok(false);
     }
     let config = container.record.config.healthcheck.clone().unwrap_or_default();

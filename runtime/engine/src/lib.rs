@@ -16,6 +16,7 @@ mod events;
 mod execdriver;
 mod given;
 mod health;
+mod idmaps;
 mod in_place;
 mod jobs;
 mod local;

@@ -191,6 +191,7 @@ pub(crate) fn monitor_config(container: &Container, foreground: bool) -> Config 
     // What was refused at creation is not there; what has become wrong since is told by `logs`.
     let log = LogSettings::of(container).unwrap_or_default();
     Config {
+        cgroup: container.record.cgroup(),
         terminal: config.tty,
         input: config.open_stdin,
         input_once: config.stdin_once,

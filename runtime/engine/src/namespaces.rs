@@ -1,7 +1,7 @@
 //! Which namespaces a container has of its own, and which it shares: the modes of the API.
 
-use crate::Engine;
 use crate::container::{Process, Record};
+use crate::{Engine, idmaps};
 use base::{Error, OnError, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::{Namespace, Namespaces, SharedMemory};
@@ -42,32 +42,21 @@ pub(crate) fn check(engine: &Engine, host: &mut HostConfig, hostname_given: bool
     }
     match host.ipc_mode.as_str() {
         "" | "private" | "shareable" | "none" | "host" => (),
-        mode if mode.starts_with("container:") => {
-            return Err(Error::unsupported(
-                "--ipc container: sharing /dev/shm with another container is not supported yet",
-            ));
-        }
+        mode if mode.starts_with("container:") => (),
         mode => return Err(Error::bad_input(format!("invalid IPC mode: {mode}"))),
     }
     if !["", "private", "host"].contains(&host.cgroupns_mode.as_str()) {
         let mode = &host.cgroupns_mode;
         return Err(Error::bad_input(format!("invalid cgroup namespace mode: {mode}")));
     }
-    match host.userns_mode.as_str() {
-        "" | "host" => (),
-        mode => {
-            return Err(Error::unsupported(format!(
-                "--userns {mode}: user namespaces with maps of their own are not supported yet"
-            )));
-        }
-    }
+    idmaps::check(host, engine.ids_of(host)?)?;
     let shares = [&host.pid_mode, &host.ipc_mode, &host.uts_mode, &host.cgroupns_mode]
         .into_iter()
         .any(|mode| mode == "host" || mode.starts_with("container:"));
     if ordinary_user && (shares || host.network_mode.starts_with("container:")) {
         return Err(Error::unsupported("shared namespaces need root (but --net host)"));
     }
-    for mode in [&mut host.pid_mode, &mut host.network_mode] {
+    for mode in [&mut host.pid_mode, &mut host.network_mode, &mut host.ipc_mode] {
         if let Some(name) = mode.strip_prefix("container:") {
             let found = engine.containers().find(name)?;
             *mode = format!("container:{}", found.id());
@@ -134,7 +123,16 @@ pub(crate) fn open(engine: &Engine, host: &HostConfig) -> Result<Namespaces> {
     Ok(Namespaces {
         network: one(&host.network_mode, "network", "ns/net")?,
         pid: one(&host.pid_mode, "PID", "ns/pid")?,
-        ipc: if host.ipc_mode == "host" { Namespace::Host } else { Namespace::Own },
+        ipc: match host.ipc_mode.as_str() {
+            "shareable" => Namespace::Own,
+            mode => {
+                let shared = one(mode, "IPC", "ns/ipc")?;
+                if shared.is_of() {
+                    check_shareable(engine, mode)?;
+                }
+                shared
+            }
+        },
         uts: if host.uts_mode == "host" { Namespace::Host } else { Namespace::Own },
         host_cgroups: host.cgroupns_mode == "host",
     })
@@ -153,8 +151,28 @@ fn open_of(engine: &Engine, name: &str, kind: &str, file: &str) -> Result<Namesp
     openat(&process, file, flags, Mode::empty()).on("open", file).map(Namespace::Of)
 }
 
+/// Docker's rule: whoever shares his memory has said so.
+fn check_shareable(engine: &Engine, mode: &str) -> Result<()> {
+    let name = mode.strip_prefix("container:").unwrap_or_default();
+    let container = engine.containers().find(name)?;
+    match container.record.host_config.ipc_mode.as_str() {
+        "shareable" => Ok(()),
+        _ => Err(Error::bad_input(format!(
+            "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the \
+             donor container)",
+            container.id()
+        ))),
+    }
+}
+
 /// /dev/shm.
-pub(crate) fn shared_memory(host: &HostConfig) -> Result<SharedMemory> {
+pub(crate) fn shared_memory(engine: &Engine, host: &HostConfig) -> Result<SharedMemory> {
+    if let Some(name) = host.ipc_mode.strip_prefix("container:") {
+        return Ok(match open_of(engine, name, "IPC", "ns/mnt")? {
+            Namespace::Of(mounts) => SharedMemory::Of(mounts),
+            _ => SharedMemory::Missing,
+        });
+    }
     Ok(match host.ipc_mode.as_str() {
         "host" => SharedMemory::Host,
         "none" => SharedMemory::Missing,

@@ -3,14 +3,14 @@
 //! Paths are resolved beneath its root by descriptor: a link inside cannot lead out (CVE-2018-15664),
 //! and what is found is held while it is used.
 
-use crate::Engine;
 use crate::container::{Container, Process};
 use crate::execdriver::root_source;
 use crate::monitor::control::{Control, Message};
+use crate::{Engine, idmaps};
 use base::files::Lock;
 use base::sys::resolve::{Links, beneath};
 use base::{Error, OnError, Result};
-use libcontainer::OpenRoot;
+use libcontainer::{OpenRoot, UserNamespace};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -26,7 +26,7 @@ pub(crate) struct Tree<'a> {
 
 enum Root {
     /// What its first process sees.
-    Running(OwnedFd),
+    Running { root: OwnedFd, ids: Option<UserNamespace> },
     /// Mounted for us alone. It cannot be started meanwhile.
     Stopped { root: OpenRoot, _lock: Lock },
 }
@@ -50,7 +50,8 @@ impl<'a> Tree<'a> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let root = openat(&process, "root", flags, Mode::empty())
                 .on("open", "the container's root")?;
-            return Ok(Tree { engine, container, root: Root::Running(root) });
+            let ids = idmaps::of_process(process.as_fd())?.filter(|ids| !ids.is_single());
+            return Ok(Tree { engine, container, root: Root::Running { root, ids } });
         }
         // A monitor that is to start it again keeps its root: overlay is not to be mounted twice.
         if let Ok(control) = Control::connect(&container.run) {
@@ -62,6 +63,14 @@ impl<'a> Tree<'a> {
         // In vain: the next who asks must find it free.
         let root = OpenRoot::of(&source).inspect_err(|_| engine.leave_upper(container.id()))?;
         Ok(Tree { engine, container, root: Root::Stopped { root, _lock: lock } })
+    }
+
+    /// What its owners are on the host, where that is something else.
+    pub(crate) fn ids(&self) -> Option<UserNamespace> {
+        match self.root {
+            Root::Running { ids, .. } => ids,
+            Root::Stopped { .. } => None,
+        }
     }
 
     /// Finds a path's last name.
@@ -82,7 +91,7 @@ impl<'a> Tree<'a> {
         }
         let root = match &from {
             From::Root => match &self.root {
-                Root::Running(root) => root.as_fd().try_clone_to_owned(),
+                Root::Running { root, .. } => root.as_fd().try_clone_to_owned(),
                 Root::Stopped { root, .. } => root.folder().try_clone_to_owned(),
             }
             .on("dup", "root")?,
@@ -126,7 +135,7 @@ impl<'a> Tree<'a> {
     fn start(&self, path: &str) -> Result<(From, String, bool, bool)> {
         let record = &self.container.record;
         let read_only = record.host_config.readonly_rootfs;
-        if matches!(self.root, Root::Running(_)) {
+        if matches!(self.root, Root::Running { .. }) {
             return Ok((From::Root, path.to_string(), false, false));
         }
         let mut best: Option<(&str, PathBuf, bool)> = None;

@@ -20,7 +20,7 @@ pub use limits::{Amount, DeviceNumber, Join, Limits, Throttle};
 pub use statistics::{Statistics, statistics};
 pub use update::update;
 
-use crate::devices::Rule;
+use crate::devices::{DEFAULT_RULES, Rule};
 use base::sys::clone::Child;
 use base::sys::plan::{Operation, Plan, Tolerate};
 use base::{Error, Kind, OnError, Result};
@@ -114,6 +114,23 @@ pub fn supports(file: &str) -> bool {
     names.iter().any(|name| tree.join(name).exists())
 }
 
+/// The name of a container's cgroup: its id, which lies below [`PARENT`], or, with a parent of its own,
+/// the path from the top.
+pub fn name(id: &str, parent: &str) -> String {
+    match parent {
+        "" => id.to_string(),
+        parent => format!("/{}/{id}", base::text::path::clean(parent)),
+    }
+}
+
+/// Where the cgroup of this name is in a tree.
+fn place(tree: &Path, name: &str) -> PathBuf {
+    match name.strip_prefix('/') {
+        Some(path) => tree.join(path.trim_start_matches('/')),
+        None => tree.join(PARENT).join(name),
+    }
+}
+
 /// A container's cgroups.
 pub struct Cgroup {
     layout: Layout,
@@ -158,7 +175,7 @@ impl Cgroup {
     /// The cgroups of a container that runs.
     pub fn existing(id: &str) -> Result<Cgroup> {
         let layout = Layout::find();
-        let folder = |tree| Path::new(tree).join(PARENT).join(id);
+        let folder = |tree| place(Path::new(tree), id);
         let unified = layout.unified().map(folder).filter(|folder| folder.exists());
         let mut hierarchies = Vec::new();
         if matches!(layout, Layout::Hybrid | Layout::Version1) {
@@ -170,20 +187,26 @@ impl Cgroup {
     }
 
     fn own_devices(&self, rules: Option<&[Rule]>) -> Result<()> {
+        if self.hierarchies.contains(&"devices") {
+            let folder = version1::folder("devices", &self.id);
+            return version1::allow(&folder, rules.unwrap_or(&DEFAULT_RULES));
+        }
         match (rules, &self.unified) {
-            (None, _) => Ok(()),
             (Some(rules), Some(folder)) => filter::attach_own(folder.as_fd(), rules),
             (Some(_), None) => Err(Error::unsupported(
-                "devices of a container's own need the version 2 cgroup tree (alone or as \
-                 /sys/fs/cgroup/unified)",
+                "devices of a container's own need the version 1 controller (kernel option \
+                 CONFIG_CGROUP_DEVICE) or the version 2 tree",
             )),
+            (None, _) => Ok(()),
         }
     }
 
     fn create_unified(&mut self, limits: Option<&Limits>) -> Result<()> {
         let tree = self.layout.unified().unwrap_or(MOUNT);
-        let folder = format!("{tree}/{PARENT}/{}", self.id);
-        if rustix::fs::access(&folder, rustix::fs::Access::EXISTS).is_ok() {
+        let path = place(Path::new(tree), &self.id);
+        let folder = path.to_string_lossy();
+        let shared = !self.id.starts_with('/');
+        if rustix::fs::access(&path, rustix::fs::Access::EXISTS).is_ok() {
             // A start that was killed has left it, perhaps with a process.
             let _ = kill(&self.id);
             remove(&self.id)?;
@@ -191,7 +214,7 @@ impl Cgroup {
         let made = match make_folder(&folder) {
             // The first container since the boot.
             Err(error) if error.kind() == Kind::NotFound => {
-                version2::make_parent(tree, limits.is_some())?;
+                version2::make_parents(tree, &path, limits.is_some())?;
                 make_folder(&folder)
             }
             result => result,
@@ -199,9 +222,12 @@ impl Cgroup {
         made?;
         self.unified = Some(open_folder(&folder)?);
         if let Some(limits) = limits {
-            version2::set(Path::new(&folder), limits)?;
+            version2::set(&path, limits)?;
         }
-        filter::ensure(&format!("{tree}/{PARENT}"))
+        match (shared, &self.unified) {
+            (false, Some(folder)) => filter::attach_own(folder.as_fd(), &DEFAULT_RULES),
+            _ => filter::ensure(&format!("{tree}/{PARENT}")),
+        }
     }
 
     fn create_version1(&mut self, limits: &Limits, besides: &[&str]) -> Result<()> {
@@ -223,7 +249,7 @@ impl Cgroup {
         match self.layout.unified().filter(|_| unborn) {
             Some(tree) => {
                 let pid = child.pid.as_raw_nonzero().to_string();
-                write(&Path::new(tree).join(PARENT).join(&self.id).join("cgroup.procs"), &pid)
+                write(&place(Path::new(tree), &self.id).join("cgroup.procs"), &pid)
             }
             None => Ok(()),
         }
@@ -258,7 +284,7 @@ pub(crate) fn attach_itself(plan: &mut Plan, tasks: &[(OwnedFd, PathBuf)], first
 fn folders(id: &str) -> Vec<PathBuf> {
     let layout = Layout::find();
     let mut folders = Vec::new();
-    folders.extend(layout.unified().map(|tree| Path::new(tree).join(PARENT).join(id)));
+    folders.extend(layout.unified().map(|tree| place(Path::new(tree), id)));
     if matches!(layout, Layout::Hybrid | Layout::Version1) {
         folders.extend(version1::ALL.iter().map(|name| version1::folder(name, id)));
     }

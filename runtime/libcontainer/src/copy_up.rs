@@ -1,5 +1,6 @@
 //! An empty volume gets what the image has at its place, as Docker has it.
 
+use crate::mapped::Mapping;
 use crate::prepare::{c_string, reopen};
 use crate::spec::{Bind, Spec};
 use base::sys::resolve::{Links, beneath};
@@ -11,16 +12,23 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 /// Fills the binds that ask for it. The caller holds what keeps others away from them.
-pub(crate) fn fill(spec: &Spec, root: BorrowedFd<'_>) -> Result<()> {
+/// `mapping`: of the ids that are seen in the root.
+pub(crate) fn fill(spec: &Spec, root: BorrowedFd<'_>, mapping: Option<&Mapping>) -> Result<()> {
     for bind in &spec.binds {
         if let Some(aside) = &bind.copy_up {
-            fill_one(bind, aside, root, spec.user_namespace.is_none())?;
+            fill_one(bind, aside, root, !spec.has_one_id(), mapping)?;
         }
     }
     Ok(())
 }
 
-fn fill_one(bind: &Bind, aside: &Path, root: BorrowedFd<'_>, keep_owners: bool) -> Result<()> {
+fn fill_one(
+    bind: &Bind,
+    aside: &Path,
+    root: BorrowedFd<'_>,
+    keep_owners: bool,
+    mapping: Option<&Mapping>,
+) -> Result<()> {
     let target = clean(&bind.target);
     let path = c_string(&target)?;
     let wrong =
@@ -36,9 +44,15 @@ fn fill_one(bind: &Bind, aside: &Path, root: BorrowedFd<'_>, keep_owners: bool) 
     // What a copy that was cut off has left.
     base::files::remove_tree(aside)?;
     paths::mkdir(aside, Mode::RWXU).on_path("mkdir", aside)?;
-    let made = base::files::open_folder(aside)?;
+    let made = match mapping {
+        None => base::files::open_folder(aside)?,
+        // Written through what maps the owners back.
+        Some(mapping) => reopen(mapping.tree(aside)?.as_fd(), OFlags::DIRECTORY).map_err(wrong)?,
+    };
+    let owner = mapping.map(Mapping::own_files).transpose()?;
     let copied = reopen(found.as_fd(), OFlags::DIRECTORY)
         .and_then(|folder| copy::tree(folder.as_fd(), made.as_fd(), keep_owners));
+    drop(owner);
     let done = copied
         .map_err(wrong)
         .and_then(|()| rustix::fs::syncfs(&made).on_path("sync", aside))

@@ -1,11 +1,13 @@
 //! /dev of a container: a tmpfs with a few nodes, and the rules that say which devices exist.
 
+use crate::spec::UserNamespace;
 use base::paths::set_option;
 use base::sys::bpf::Instruction;
 use base::text::path::clean;
 use base::{Error, OnError, Result};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, Uid, chmodat, chownat, makedev, mkdirat, mknodat, symlinkat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, makedev, mkdirat,
+    mknodat, openat, statat, symlinkat,
 };
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -35,7 +37,12 @@ pub(crate) const FOLDERS: [&str; 3] = ["pts", "shm", "mqueue"];
 pub(crate) const TMPFS: &str = "mode=755,size=65536k";
 
 /// The tmpfs with everything in it, attached nowhere.
-pub(crate) fn detached(console: bool, devices: &[Device]) -> Result<OwnedFd> {
+/// `ids`: the container's own, to which all of it belongs.
+pub(crate) fn detached(
+    console: bool,
+    devices: &[Device],
+    ids: Option<UserNamespace>,
+) -> Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).on("fsopen", "tmpfs")?;
     set_option(context.as_fd(), "mode", b"755").on("fsconfig mode", "tmpfs")?;
     set_option(context.as_fd(), "size", b"65536k").on("fsconfig size", "tmpfs")?;
@@ -63,12 +70,41 @@ pub(crate) fn detached(console: bool, devices: &[Device]) -> Result<OwnedFd> {
             .on("create", "/dev/console")?;
     }
     add(mount.as_fd(), devices)?;
+    if let Some(ids) = ids {
+        map_owners(mount.as_fd(), &ids).on("chown", "/dev")?;
+    }
     Ok(mount)
+}
+
+/// Gives a folder and everything in it to the container's ids. Nothing but what was made here is in it.
+fn map_owners(folder: BorrowedFd<'_>, ids: &UserNamespace) -> rustix::io::Result<()> {
+    let own = |folder: BorrowedFd<'_>, name: &[u8]| -> rustix::io::Result<FileType> {
+        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        // Who is nobody inside stays who he is.
+        let of = |id: u32, first: u32| if id < ids.count { first + id } else { id };
+        let (uid, gid) = (of(stat.st_uid, ids.uid), of(stat.st_gid, ids.gid));
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(FileType::from_raw_mode(stat.st_mode))
+    };
+    own(folder, b".")?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for entry in Dir::new(openat(folder, ".", flags, Mode::empty())?)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if own(folder, name.to_bytes())? == FileType::Directory {
+            map_owners(openat(folder, name, flags, Mode::empty())?.as_fd(), ids)?;
+        }
+    }
+    Ok(())
 }
 
 /// Is this the null device? What masks a path must not be something else (CVE-2025-31133).
 pub(crate) fn host_null_is_null() -> bool {
-    rustix::fs::statat(CWD, "/dev/null", AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+    statat(CWD, "/dev/null", AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
         FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
             && stat.st_rdev == makedev(1, 3)
     })

@@ -77,6 +77,9 @@ fn act(
         cgroup.attach(child)?;
         tasks = cgroup.tasks()?;
     }
+    if let Some(score) = exec.program.oom_score.filter(|_| exec.program.ids.is_some()) {
+        crate::start::set_oom_score(child.pid, score)?;
+    }
     let joined = namespaces(exec.first_process)?;
     let mut entry = Plan::new();
     entry.step(Operation::Dumpable, Tolerate::Nothing).number(0);

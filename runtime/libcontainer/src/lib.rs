@@ -10,12 +10,14 @@
 
 #![forbid(unsafe_code)]
 
+mod aside;
 pub mod capabilities;
 pub mod cgroup;
 mod copy_up;
 pub mod devices;
 mod exec;
 mod kept_root;
+mod mapped;
 mod mounts;
 mod places;
 mod plan;

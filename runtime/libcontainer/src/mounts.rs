@@ -64,7 +64,13 @@ pub(crate) fn sys(
 }
 
 /// What lies below /dev. `terminal_group`: the group that terminals belong to, where it exists.
-pub(crate) fn below_dev(plan: &mut Plan, terminal_group: bool, shared_memory: SharedMemory) {
+/// `shm_slot`: where the /dev/shm of another container is.
+pub(crate) fn below_dev(
+    plan: &mut Plan,
+    terminal_group: bool,
+    shared_memory: &SharedMemory,
+    shm_slot: Option<u64>,
+) {
     let options = if terminal_group {
         "newinstance,ptmxmode=0666,mode=0620,gid=5"
     } else {
@@ -80,6 +86,12 @@ pub(crate) fn below_dev(plan: &mut Plan, terminal_group: bool, shared_memory: Sh
         }
         SharedMemory::Host => {
             plan.mount(Tolerate::Missing, "/dev/shm", "dev/shm", "", bind, "");
+        }
+        SharedMemory::Of(_) => {
+            if let Some(slot) = shm_slot {
+                let step = plan.step(Operation::AttachIn, Tolerate::Nothing);
+                step.number(slot).text(b"dev/shm").number(target::NO_LINKS);
+            }
         }
         SharedMemory::Missing => (),
     }

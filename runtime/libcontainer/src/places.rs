@@ -1,6 +1,7 @@
 //! Where binds, volumes and file systems of a container's own are mounted: from the root down, so that
 //! one may lie in another.
 
+use crate::mapped::Mapping;
 use crate::mounts::bits;
 use crate::prepare::{ensure_file, ensure_folder};
 use crate::spec::{Bind, Propagation, Spec};
@@ -148,18 +149,19 @@ fn make_place(
 }
 
 /// The binds that must be made here, where their source's mounts are: those whose later mounts travel,
-/// and read-only ones with file systems in them. One for each bind of the spec.
-pub(crate) fn trees(spec: &Spec) -> Result<Vec<Option<OwnedFd>>> {
-    spec.binds.iter().map(|bind| tree(spec, bind)).collect()
+/// read-only ones with file systems in them, and all of a container that may not reach their sources
+/// itself. One for each bind of the spec.
+pub(crate) fn trees(spec: &Spec, mapping: Option<&Mapping>) -> Result<Vec<Option<OwnedFd>>> {
+    spec.binds.iter().map(|bind| tree(spec, bind, mapping)).collect()
 }
 
-fn tree(spec: &Spec, bind: &Bind) -> Result<Option<OwnedFd>> {
+fn tree(spec: &Spec, bind: &Bind, mapping: Option<&Mapping>) -> Result<Option<OwnedFd>> {
     let travels = bind.propagation != Propagation::Private;
-    if travels && spec.user_namespace.is_some() {
+    if travels && spec.has_one_id() {
         return Err(Error::unsupported("mount propagation needs root"));
     }
     let covered = || bind.read_only && has_mounts_inside(bind);
-    if spec.user_namespace.is_some() || !(travels || covered()) {
+    if spec.has_one_id() || !(mapping.is_some() || travels || covered()) {
         return Ok(None);
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -175,6 +177,9 @@ fn tree(spec: &Spec, bind: &Bind) -> Result<Option<OwnedFd>> {
     let attributes = |tree: &OwnedFd| {
         set_attributes(tree.as_fd(), bind.read_only, u64::from(propagation.bits()), true)
     };
+    if let (Some(mapping), Ok(tree)) = (mapping.filter(|_| bind.mapped), &made) {
+        mapping.map(tree.as_fd(), &bind.source)?;
+    }
     match made.and_then(|tree| attributes(&tree).map(|()| tree)) {
         Ok(tree) => Ok(Some(tree)),
         Err(Errno::NOSYS | Errno::PERM) if travels => {

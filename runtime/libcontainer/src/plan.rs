@@ -61,6 +61,8 @@ pub(crate) struct Root<'a> {
     pub(crate) slot: Option<u64>,
     /// The slot of the detached /dev; `None` when the child shall make it.
     pub(crate) dev_slot: Option<u64>,
+    /// The slot of another container's /dev/shm.
+    pub(crate) shm_slot: Option<u64>,
     /// The slots of standard input, output and error.
     pub(crate) stdio_slots: [u64; 3],
     /// The version 1 cgroups that the child attaches itself to, and the slot of the first.
@@ -77,7 +79,11 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
     let folder = root.folder.as_fd();
     let user = user_of(&spec.program, folder)?;
     let mut plan = Plan::new();
-    let mount_point = spec.mount_point.as_os_str().as_bytes();
+    let mount_point = match spec.mapped_ids() {
+        // It may not enter the run folder. Any folder will do: this mount namespace is its own.
+        Some(_) => &b"/sys"[..],
+        None => spec.mount_point.as_os_str().as_bytes(),
+    };
     match root.slot {
         Some(slot) => {
             plan.step(Operation::EnterDetached, Tolerate::Nothing).number(slot).text(mount_point)
@@ -110,7 +116,7 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         }
         None => mounts::dev_from_host(&mut plan, terminal),
     }
-    mounts::below_dev(&mut plan, spec.user_namespace.is_none(), spec.shared_memory);
+    mounts::below_dev(&mut plan, !spec.has_one_id(), &spec.shared_memory, root.shm_slot);
     let foreign_sysfs = spec.user_namespace.is_some() && spec.namespaces.network.is_host();
     mounts::sys(&mut plan, foreign_sysfs, root.cgroup2, spec.privileged);
     places::mounts(&mut plan, spec, folder, root.trees)?;
@@ -156,13 +162,24 @@ pub(crate) fn user_of(program: &Program, root: BorrowedFd<'_>) -> Result<User> {
             user.groups.push(number);
         }
     }
-    if program.one_id && (user.uid != 0 || user.gid != 0) {
-        return Err(Error::unsupported(format!(
+    match program.ids {
+        Some(1) if user.uid != 0 || user.gid != 0 => Err(Error::unsupported(format!(
             "user {:?}: an ordinary user's container has one id, root",
             program.user
-        )));
+        ))),
+        Some(count) if count > 1 => {
+            let ids = [user.uid, user.gid].into_iter().chain(user.groups.iter().copied());
+            match ids.max().filter(|id| *id >= count) {
+                Some(id) => Err(Error::bad_input(format!(
+                    "user {:?}: the container's user namespace has {count} ids, and {id} is none \
+                     of them",
+                    program.user
+                ))),
+                None => Ok(user),
+            }
+        }
+        _ => Ok(user),
     }
-    Ok(user)
 }
 
 /// What becomes a program's standard streams.
@@ -183,7 +200,8 @@ pub(crate) fn become_program(
 ) -> Result<()> {
     plan.step(Operation::NewSession, Tolerate::Nothing);
     plan.step(Operation::ResetInherited, Tolerate::Nothing);
-    if let Some(score) = program.oom_score {
+    // In a user namespace the parent has done it: the file is the host's root's.
+    if let Some(score) = program.oom_score.filter(|_| program.ids.is_none()) {
         plan.step(Operation::WriteFile, Tolerate::Nothing)
             .text(b"/proc/self/oom_score_adj")
             .text(score.to_string().as_bytes());
@@ -230,7 +248,7 @@ fn become_user(plan: &mut Plan, program: &Program, user: &User, filter: bool) ->
     let administrator = filter && !program.no_new_privileges;
     let wanted = program.capabilities.0;
     plan.step(Operation::BoundingSet, Tolerate::Nothing).number(wanted);
-    if !program.one_id {
+    if program.ids != Some(1) {
         let groups = plan.step(Operation::Groups, Tolerate::Nothing);
         groups.number(user.groups.len() as u64);
         for group in &user.groups {
@@ -243,15 +261,15 @@ fn become_user(plan: &mut Plan, program: &Program, user: &User, filter: bool) ->
         plan.step(Operation::Uid, Tolerate::Nothing).number(u64::from(user.uid));
     }
     // Never more than we have ourselves (a root without CAP_SYS_RESOURCE); nothing inheritable
-    // (CVE-2022-29162); an ordinary user has none.
-    let own = if program.one_id { u64::MAX } else { own_capabilities() };
+    // (CVE-2022-29162); in a user namespace of its own it has all, over what is in it.
+    let own = if program.ids.is_some() { u64::MAX } else { own_capabilities() };
     let given = if user.uid == 0 { wanted & own } else { 0 };
     let for_now = if administrator { given | bit("SYS_ADMIN") } else { given };
     plan.step(Operation::Capabilities, Tolerate::Nothing).number(for_now).number(for_now).number(0);
     given
 }
 
-fn own_capabilities() -> u64 {
+pub(crate) fn own_capabilities() -> u64 {
     rustix::thread::capabilities(None).map_or(u64::MAX, |sets| sets.permitted.bits())
 }
 

@@ -125,7 +125,7 @@ fn harmless(context: BorrowedFd<'_>) -> rustix::io::Result<()> {
 const HARMLESS: [(&str, &str); 2] = [("redirect_dir", "nofollow"), ("metacopy", "off")];
 
 /// Layers as overlay reads them: a colon between, colons and backslashes within escaped.
-fn joined(lower: &[PathBuf]) -> Vec<u8> {
+pub(crate) fn joined(lower: &[PathBuf]) -> Vec<u8> {
     let mut text = Vec::new();
     for (number, folder) in lower.iter().enumerate() {
         if number > 0 {
@@ -190,7 +190,7 @@ pub(crate) fn mounted_by_child(
 /// does not know, and the kernel does not say which. `volatile` came with Linux 5.10, `metacopy`
 /// with 4.19, `nofollow` with 4.16, and `redirect_dir` with 4.10: a kernel that does not know an
 /// option does not do what it would forbid, except that 4.10 to 4.15 may follow what they find.
-fn choices(userxattr: bool, volatile: bool) -> Vec<&'static str> {
+pub(crate) fn choices(userxattr: bool, volatile: bool) -> Vec<&'static str> {
     match (userxattr, volatile) {
         (true, true) => vec![",userxattr,volatile", ",userxattr"],
         (true, false) => vec![",userxattr"],
@@ -217,7 +217,7 @@ fn mount_step(plan: &mut Plan, source: &[u8], target: &[u8], kind: &str, flags: 
 }
 
 /// The folder that all layers lie in, some levels above, and their names relative to it.
-fn relative(lower: &[PathBuf]) -> (Option<PathBuf>, Vec<PathBuf>) {
+pub(crate) fn relative(lower: &[PathBuf]) -> (Option<PathBuf>, Vec<PathBuf>) {
     let Some(first) = lower.first() else { return (None, Vec::new()) };
     let common = first
         .ancestors()

@@ -41,6 +41,11 @@ pub enum Namespace {
 }
 
 impl Namespace {
+    /// Another container's.
+    pub fn is_of(&self) -> bool {
+        matches!(self, Namespace::Of(_))
+    }
+
     /// The host's.
     pub fn is_host(&self) -> bool {
         matches!(self, Namespace::Host)
@@ -63,7 +68,7 @@ pub struct Namespaces {
 }
 
 /// /dev/shm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum SharedMemory {
     /// One of its own, of so many bytes.
     Own(u64),
@@ -71,6 +76,8 @@ pub enum SharedMemory {
     Host,
     /// None.
     Missing,
+    /// That of the container with this mount namespace.
+    Of(OwnedFd),
 }
 
 /// A file or folder of the host, visible inside.
@@ -87,12 +94,21 @@ pub struct Bind {
     /// The folder is empty: it gets what the image has at the target. It is filled aside, under this
     /// name in the same file system, and takes the source's place when it is whole.
     pub copy_up: Option<PathBuf>,
+    /// Its owners are the container's ids, whatever they are on the host: a volume.
+    pub mapped: bool,
 }
 
 impl Bind {
     /// A private bind.
     pub fn new(source: PathBuf, target: String, read_only: bool) -> Bind {
-        Bind { source, target, read_only, propagation: Propagation::Private, copy_up: None }
+        Bind {
+            source,
+            target,
+            read_only,
+            propagation: Propagation::Private,
+            copy_up: None,
+            mapped: false,
+        }
     }
 }
 
@@ -108,13 +124,23 @@ pub enum Propagation {
     Shared,
 }
 
-/// The ids of a user namespace with one id: the caller is root inside.
-#[derive(Clone, Copy, Debug)]
+/// The ids of a user namespace: 0 inside is this one on the host, and so on. With one id, the caller's,
+/// it is an ordinary user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserNamespace {
-    /// The caller's user id on the host.
+    /// The host's number of the root inside.
     pub uid: u32,
-    /// The caller's group id on the host.
+    /// The same of its group.
     pub gid: u32,
+    /// How many there are of each.
+    pub count: u32,
+}
+
+impl UserNamespace {
+    /// An ordinary user's: files of others cannot be, and much needs another way.
+    pub fn is_single(&self) -> bool {
+        self.count == 1
+    }
 }
 
 /// The standard streams of the program.
@@ -147,8 +173,8 @@ pub struct Program {
     pub oom_score: Option<i32>,
     /// Which system calls it may make.
     pub seccomp: Seccomp,
-    /// The container's user namespace has one id, root: an ordinary user's container.
-    pub one_id: bool,
+    /// The container's user namespace has so many ids; `None` for the host's.
+    pub ids: Option<u32>,
 }
 
 /// A limit of setrlimit(2).
@@ -179,7 +205,7 @@ pub struct FileSystem {
 
 /// One container to start.
 pub struct Spec {
-    /// The container's id: the name of its cgroup.
+    /// The name of its cgroup ([`crate::cgroup::name`]).
     pub id: String,
     /// Where the root comes from.
     pub root: RootSource,
@@ -217,10 +243,22 @@ pub struct Spec {
     pub device_rules: Option<Vec<Rule>>,
     /// Limits; `None` for an ordinary user without a cgroup of his own.
     pub limits: Option<Limits>,
-    /// An ordinary user's container.
+    /// An ordinary user's container, or one whose root is nobody on the host.
     pub user_namespace: Option<UserNamespace>,
     /// The container is killed when the thread that starts it ends.
     pub dies_with_parent: bool,
     /// Our parent process is the one that waits for the container.
     pub parent_waits: bool,
+}
+
+impl Spec {
+    /// An ordinary user's container.
+    pub(crate) fn has_one_id(&self) -> bool {
+        self.user_namespace.is_some_and(|ids| ids.is_single())
+    }
+
+    /// A container whose ids are others on the host.
+    pub(crate) fn mapped_ids(&self) -> Option<UserNamespace> {
+        self.user_namespace.filter(|ids| !ids.is_single())
+    }
 }

@@ -15,9 +15,10 @@
 
 use crate::cgroup::{self, Cgroup};
 use crate::kept_root::KeptRoot;
+use crate::mapped::Mapping;
 use crate::plan::{self, Root};
-use crate::spec::{Namespace, RootSource, Spec, Stdio, UserNamespace};
-use crate::{copy_up, devices, places, root};
+use crate::spec::{Namespace, RootSource, SharedMemory, Spec, Stdio, UserNamespace};
+use crate::{aside, copy_up, devices, places, root};
 use base::sys::clone::{Answer, Child, Clone, namespace};
 use base::sys::pass::MOST_DESCRIPTORS;
 use base::sys::plan::{Operation, Plan};
@@ -118,17 +119,23 @@ fn act(
 ) -> Result<(Option<OwnedFd>, Option<KeptRoot>)> {
     if let Some(ids) = &spec.user_namespace {
         write_id_maps(child.pid, ids)?;
+        if let Some(score) = spec.program.oom_score {
+            set_oom_score(child.pid, score)?;
+        }
     }
+    let mapping = Mapping::of(spec, child.pid)?;
+    let one_id = spec.has_one_id();
     let (mut early, joined) = plan::early(spec);
-    // In a user namespace the root must be mounted from inside.
-    let detached = match spec.user_namespace {
-        Some(_) => None,
+    // In an ordinary user's namespace the root must be mounted from inside.
+    let detached = match &mapping {
+        _ if one_id => None,
         // The part that does not need the root is on its way before the root is made.
-        None => {
+        mapping => {
             send(child, &early, &joined)?;
-            match spec.kept_root.as_ref().map(KeptRoot::again).transpose()?.flatten() {
-                Some(clone) => Some(clone),
-                None => root::detached(&spec.root)?,
+            match (spec.kept_root.as_ref().map(KeptRoot::again).transpose()?.flatten(), mapping) {
+                (Some(clone), _) => Some(clone),
+                (None, None) => root::detached(&spec.root)?,
+                (None, Some(mapping)) => Some(mapping.root(&spec.root, &spec.mount_point)?),
             }
         }
     };
@@ -136,13 +143,12 @@ fn act(
     let folder = match &detached {
         Some(mount) => root::open(mount)?,
         None => {
-            if spec.user_namespace.is_none() {
+            if !one_id {
                 answered(child, &early, spec, &mut received)?;
                 early = Plan::new();
             }
             root::mounted_by_child(&mut early, &spec.root, &spec.mount_point)?;
-            let files: &[BorrowedFd<'_>] =
-                if spec.user_namespace.is_some() { &joined } else { &[] };
+            let files: &[BorrowedFd<'_>] = if one_id { &joined } else { &[] };
             send(child, &early, files)?;
             answered(child, &early, spec, &mut received)?;
             received.pop().ok_or_else(|| Error::other("start container: no root was mounted"))?
@@ -154,10 +160,10 @@ fn act(
         _ => None,
     };
     let console = matches!(stdio, Stdio::Terminal(..));
-    let dev = match spec.user_namespace {
-        // An old kernel, like the one that has no detached root.
-        None if detached.is_some() => Some(devices::detached(console, &spec.devices)?),
-        _ => None,
+    // Without a detached root: an old kernel.
+    let dev = match &detached {
+        Some(_) => Some(devices::detached(console, &spec.devices, spec.mapped_ids())?),
+        None => None,
     };
     let mut tasks = Vec::new();
     if let Some(cgroup) = cgroup {
@@ -173,11 +179,18 @@ fn act(
     };
     let root_slot = detached.as_ref().map(|mount| slot(mount.as_fd()));
     let dev_slot = dev.as_ref().map(|mount| slot(mount.as_fd()));
+    let shm = match &spec.shared_memory {
+        SharedMemory::Of(mounts) => Some(aside::shared_memory(mounts)?),
+        _ => None,
+    };
+    let shm_slot = shm.as_ref().map(|mount| slot(mount.as_fd()));
     let stdio_slots = match stdio {
         Stdio::Descriptors(streams) => streams.each_ref().map(|stream| slot(stream.as_fd())),
         Stdio::Terminal(..) => [0; 3],
     };
-    let trees = places::trees(spec)?;
+    // A volume that is filled is another folder afterwards.
+    copy_up::fill(spec, folder.as_fd(), mapping.as_ref())?;
+    let trees = places::trees(spec, mapping.as_ref())?;
     let tree_slots: Vec<Option<u64>> =
         trees.iter().map(|tree| tree.as_ref().map(|tree| slot(tree.as_fd()))).collect();
     let tasks_slot = first_slot + descriptors.len() as u64;
@@ -186,20 +199,23 @@ fn act(
         folder: &folder,
         slot: root_slot,
         dev_slot,
+        shm_slot,
         stdio_slots,
         tasks: &tasks,
         tasks_slot,
         cgroup2: cgroup.is_none_or(|cgroup| cgroup.born_into().is_some()),
         trees: &tree_slots,
     };
-    copy_up::fill(spec, folder.as_fd())?;
     if descriptors.len() > MOST_DESCRIPTORS {
         return Err(Error::bad_input(format!(
             "too many mounts that need a tree of their own: {}",
             trees.iter().flatten().count()
         )));
     }
+    // What is made for it in its root is its own.
+    let owner = mapping.as_ref().map(Mapping::own_files).transpose()?;
     let late = plan::late(spec, stdio, &root)?;
+    drop(owner);
     if detached.is_some() {
         answered(child, &early, spec, &mut received)?;
     }
@@ -278,7 +294,16 @@ fn write_id_maps(pid: Pid, ids: &UserNamespace) -> Result<()> {
         let path = format!("{folder}/{name}");
         std::fs::write(&path, text).on("write", path)
     };
-    write("setgroups", "deny")?;
-    write("uid_map", &format!("0 {} 1", ids.uid))?;
-    write("gid_map", &format!("0 {} 1", ids.gid))
+    if ids.is_single() {
+        // Else an ordinary user could leave a group that keeps him from something.
+        write("setgroups", "deny")?;
+    }
+    write("uid_map", &format!("0 {} {}", ids.uid, ids.count))?;
+    write("gid_map", &format!("0 {} {}", ids.gid, ids.count))
+}
+
+/// For a process in another user namespace, which may not do it itself.
+pub(crate) fn set_oom_score(pid: Pid, score: i32) -> Result<()> {
+    let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+    std::fs::write(&path, score.to_string()).on("write", path)
 }

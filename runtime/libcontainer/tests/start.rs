@@ -65,7 +65,7 @@ impl Place {
                 limits: Vec::new(),
                 oom_score: None,
                 seccomp: Seccomp::Builtin,
-                one_id: false,
+                ids: None,
             },
             namespaces: Namespaces::default(),
             sysctls: Vec::new(),

@@ -44,6 +44,15 @@ pub(super) fn attach(detached: RawFd, folder: RawFd, target: &CStr) -> Result<()
         .map(drop)
 }
 
+/// A detached copy of what is mounted there (open_tree(2)).
+pub(super) fn clone_tree(path: &CStr) -> Result<RawFd, Errno> {
+    const OPEN_TREE_CLONE: libc::c_int = 1;
+    let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC;
+    // SAFETY: the path is a C string.
+    unsafe { raw!(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) }
+        .map(|descriptor| descriptor as RawFd)
+}
+
 impl Walker {
     pub(super) fn enter(&mut self, folder: &CStr) -> Result<(), Errno> {
         // SAFETY: the path is a C string.

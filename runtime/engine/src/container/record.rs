@@ -58,6 +58,11 @@ json_object! {
 }
 
 impl Record {
+    /// The name of its cgroup.
+    pub(crate) fn cgroup(&self) -> String {
+        libcontainer::cgroup::name(&self.id, &self.host_config.cgroup_parent)
+    }
+
     /// The names of the volumes that were made for it.
     pub(crate) fn anonymous_volumes(&self) -> Vec<String> {
         let mounts = self.mounts.iter().filter(|mount| mount.anonymous);

@@ -3,6 +3,7 @@
 use crate::Engine;
 use crate::container::Container;
 use crate::tree::{Place, Tree};
+use base::sys::mount::FileOwner;
 use base::text::time::rfc3339;
 use base::{Error, OnError, Result, copy};
 use base_http::api::container::PathStat;
@@ -83,6 +84,9 @@ impl<'a> Archive<'a> {
     /// Packs it, under its last name.
     pub(crate) fn pack(&self, out: &mut dyn Write) -> Result<()> {
         let mut packer = Packer::new(out);
+        if let Some(ids) = self.tree.ids() {
+            packer.shift_owners(ids.uid, ids.gid);
+        }
         let folder = self.place.folder.as_fd();
         match self.name() {
             "/" => packer.folder(folder, b"")?,
@@ -112,7 +116,15 @@ impl<'a> Archive<'a> {
         let folder =
             openat(&place.folder, ".", flags, Mode::empty()).map_err(|_| not_a_folder())?;
         let keep_owners = rustix::process::geteuid().is_root();
-        imgstore::extract(archive, folder, &Extract { name: None, keep_owners, owner, keep_kinds })
+        let ids = self.tree.ids();
+        let shift = ids.map_or((0, 0), |ids| (ids.uid, ids.gid));
+        // Others' files cannot be made in its mounts.
+        let _own = match ids {
+            Some(ids) => Some(FileOwner::set(ids.uid, ids.gid).on("setfsuid", ids.uid)?),
+            None => None,
+        };
+        let how = Extract { name: None, keep_owners, owner, shift, keep_kinds };
+        imgstore::extract(archive, folder, &how)
     }
 }
 

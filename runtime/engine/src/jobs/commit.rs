@@ -79,12 +79,12 @@ impl Commit {
             message: self.message,
             command: container.record.command.join(" "),
         };
-        let id = container.id();
         // Whoever starts, ends or thaws it meanwhile waits for us.
         let _lock = container.lock()?;
         let wanted = self.pause.unwrap_or(true) && container.state().is_alive();
-        let mut freeze = wanted && !cgroup::is_frozen(id);
-        if freeze && let Err(error) = cgroup::freeze(id, true) {
+        let group = container.record.cgroup();
+        let mut freeze = wanted && !cgroup::is_frozen(&group);
+        if freeze && let Err(error) = cgroup::freeze(&group, true) {
             let error = error.context("commit: pause");
             if self.pause.is_some() {
                 return Err(error);
@@ -94,7 +94,7 @@ impl Commit {
         }
         let store = engine.store()?;
         let done = store.commit_container(&of(&container, &image), options);
-        let thawed = if freeze { cgroup::freeze(id, false) } else { Ok(()) };
+        let thawed = if freeze { cgroup::freeze(&group, false) } else { Ok(()) };
         let id = done.map_err(|e: Error| e.context("commit"))?;
         thawed.map(|()| CommitResponse { id: id.to_string() })
     }

@@ -78,7 +78,7 @@ impl ExecCreate {
         if !container.state().is_alive() {
             return Err(engine::not_running(container.id()));
         }
-        if libcontainer::cgroup::is_frozen(container.id()) {
+        if libcontainer::cgroup::is_frozen(&container.record.cgroup()) {
             return Err(Error::conflict(format!(
                 "Container {} is paused, unpause the container before exec",
                 container.id()

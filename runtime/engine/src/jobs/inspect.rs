@@ -1,7 +1,7 @@
 //! `container_inspect`: everything about one container.
 
 use crate::Engine;
-use crate::container::{Mount, State, Status};
+use crate::container::{Mount, Record, State, Status};
 use crate::monitor::LogSettings;
 use base::Result;
 use base::json::Raw;
@@ -27,7 +27,7 @@ impl Inspect {
         let record = std::sync::Arc::unwrap_or_clone(container.record);
         let [hostname_path, hosts_path, resolv_conf_path] = files;
         let mounts = record.mounts.iter().map(shown).collect();
-        let paused = is_paused(&state, &record.id);
+        let paused = is_paused(&state, &record);
         let mut command = record.command.into_iter();
         Ok(ContainerInspect {
             id: record.id,
@@ -72,8 +72,8 @@ pub(super) fn shown(mount: &Mount) -> MountPoint {
 }
 
 /// Whether a running container is frozen.
-pub(super) fn is_paused(state: &State, id: &str) -> bool {
-    state.status == Status::Running && libcontainer::cgroup::is_frozen(id)
+pub(super) fn is_paused(state: &State, record: &Record) -> bool {
+    state.status == Status::Running && libcontainer::cgroup::is_frozen(&record.cgroup())
 }
 
 fn in_docker_terms(state: &State, paused: bool) -> ContainerState {

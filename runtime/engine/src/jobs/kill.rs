@@ -28,7 +28,7 @@ impl Kill {
         engine.tell(&container, "kill", &[("signal", &signal.as_raw().to_string())]);
         if signal == Signal::KILL {
             // The version 1 freezer holds it even then.
-            let _ = super::stop::thaw(container.id());
+            let _ = super::stop::thaw(&container);
         }
         Ok(())
     }

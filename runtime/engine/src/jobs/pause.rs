@@ -20,10 +20,11 @@ impl Pause {
         if !container.state().is_alive() {
             return Err(not_running(id));
         }
-        match (cgroup::is_frozen(id), self.wanted) {
+        let group = container.record.cgroup();
+        match (cgroup::is_frozen(&group), self.wanted) {
             (true, true) => Err(Error::conflict(format!("Container {id} is already paused"))),
             (false, false) => Err(Error::conflict(format!("Container {id} is not paused"))),
-            (_, wanted) => cgroup::freeze(id, wanted),
+            (_, wanted) => cgroup::freeze(&group, wanted),
         }?;
         engine.tell(&container, if self.wanted { "pause" } else { "unpause" }, &[]);
         Ok(())

@@ -66,7 +66,7 @@ fn end(engine: &Engine, container: &Container) -> Result<()> {
         // It may end by itself just now.
         let _ = state.signal(container.id(), Signal::KILL);
         // The version 1 freezer holds it even then.
-        let _ = thaw(container.id());
+        let _ = thaw(container);
         if !ends_within(&process, PATIENCE)? {
             let text = format!("container {} does not end: a process hangs", container.id());
             return Err(Error::other(text));

@@ -41,7 +41,7 @@ impl Stats {
         if let Some(process) = state.process.as_ref().filter(|_| state.is_alive()) {
             let (seconds, nanos) = now();
             sample.read = rfc3339(seconds, nanos);
-            fill(&mut sample, &record.id, process.pid);
+            fill(&mut sample, &record.cgroup(), process.pid);
             if record.host_config.network_mode != "host" {
                 sample.networks = networks(process.pid);
             }

@@ -43,7 +43,7 @@ impl Stop {
         let seconds = self.seconds.or(config.stop_timeout).unwrap_or(DEFAULT_SECONDS);
         let gone = |sent| matches!(sent, Err(rustix::io::Errno::SRCH));
         // What is frozen hears no signal.
-        let _ = thaw(container.id());
+        let _ = thaw(&container);
         engine.tell(&container, "kill", &[("signal", &polite.as_raw().to_string())]);
         if !gone(process.signal(polite)) && !ends_within(&process, seconds)? {
             let _ = process.signal(Signal::KILL);
@@ -70,9 +70,10 @@ pub(super) fn stop_restarts(container: &Container) -> Result<()> {
 }
 
 /// Lets a paused container go on.
-pub(super) fn thaw(id: &str) -> Result<()> {
-    match libcontainer::cgroup::is_frozen(id) {
-        true => libcontainer::cgroup::freeze(id, false),
+pub(super) fn thaw(container: &Container) -> Result<()> {
+    let group = container.record.cgroup();
+    match libcontainer::cgroup::is_frozen(&group) {
+        true => libcontainer::cgroup::freeze(&group, false),
         false => Ok(()),
     }
 }

@@ -25,7 +25,7 @@ impl Top {
         let Some(first) = state.process.as_ref().filter(|_| state.is_alive()) else {
             return Err(not_running(container.id()));
         };
-        let mut pids = libcontainer::cgroup::processes_of(container.id());
+        let mut pids = libcontainer::cgroup::processes_of(&container.record.cgroup());
         if pids.is_empty() {
             pids = in_namespace_of(first.pid);
         }

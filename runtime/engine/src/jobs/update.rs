@@ -48,7 +48,7 @@ impl Update {
                 limits.cpu_period = all.cpu_period;
                 limits.cpu_quota = all.cpu_quota;
             }
-            cgroup::update(container.id(), &limits)?;
+            cgroup::update(&container.record.cgroup(), &limits)?;
         }
         let record = Record { host_config: host, ..(*container.record).clone() };
         containers.rewrite(&container, &record)?;

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 /// How a container's streams are served.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
+    /// The name of its cgroup.
+    pub cgroup: String,
     /// It has a terminal.
     pub terminal: bool,
     /// It has an open standard input.
@@ -440,7 +442,7 @@ impl Monitor {
         self.root = None;
         // A killed worker may have left the process behind, and the word that it runs.
         self.work.abandon();
-        let _ = libcontainer::cgroup::kill(&self.id);
+        let _ = libcontainer::cgroup::kill(&self.config.cgroup);
         if let Some(mut state) = State::read(&self.run).filter(|s| s.status == Status::Running) {
             if let Some(process) = state.process.as_ref().and_then(|process| process.open()) {
                 let _ = process.signal(rustix::process::Signal::KILL);
@@ -658,7 +660,7 @@ impl Monitor {
                 return;
             }
         }
-        state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.id);
+        state.out_of_memory = libcontainer::cgroup::was_out_of_memory(&self.config.cgroup);
         match state.write(&self.run) {
             // A removal did not wait for us.
             Err(error) if error.kind() == base::Kind::NotFound => (),

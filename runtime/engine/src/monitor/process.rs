@@ -204,7 +204,10 @@ fn start_and_report(
     if sent.is_err() {
         // The monitor was killed meanwhile: nobody would wait for what was started.
         let _ = started.process.signal(Signal::KILL);
-        let _ = libcontainer::cgroup::kill(id).and(libcontainer::cgroup::remove(id));
+        let _ = {
+            let group = container.record.cgroup();
+            libcontainer::cgroup::kill(&group).and(libcontainer::cgroup::remove(&group))
+        };
         let _ = state.write(&container.run);
     }
     // Before the container's lock: whoever has that one next may start it.

@@ -247,6 +247,7 @@ pub(crate) fn ready(
             continue;
         }
         bind.source = volume.data();
+        bind.mapped = true;
         // Alone, and asked again: of two containers that start, one fills it.
         let mut fills = !mount.no_copy && volume.is_empty();
         let mut lock = if fills { volume.own()? } else { volume.share()? };

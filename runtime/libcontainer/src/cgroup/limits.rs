@@ -92,6 +92,8 @@ pub enum Join {
     Asked,
     /// Also those that statistics and later updates need.
     Statistics,
+    /// And processor sets: a parent of the user's may have limits of every kind.
+    Parent,
 }
 
 /// One file of a cgroup, and what is written there.

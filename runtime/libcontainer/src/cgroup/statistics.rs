@@ -1,7 +1,7 @@
 //! What a container has used so far, read from its cgroups; from /proc where it has not joined the
 //! one that counts.
 
-use super::{Layout, PARENT, processes, version1};
+use super::{Layout, place, processes, version1};
 use rustix::process::Pid;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ pub struct Statistics {
 pub fn statistics(id: &str, pids: &dyn Fn() -> Vec<Pid>) -> Statistics {
     let layout = Layout::find();
     let mut found = Statistics::default();
-    let tree = layout.unified().map(|tree| Path::new(tree).join(PARENT).join(id));
+    let tree = layout.unified().map(|tree| place(Path::new(tree), id));
     match (layout, &tree) {
         (Layout::Version2, Some(folder)) => version2(folder, &mut found),
         _ => hierarchies(id, &mut found),

@@ -1,7 +1,7 @@
 //! New limits for a container that runs.
 
 use super::limits::{Limits, Setting};
-use super::{Layout, PARENT, apply, processes, version1, version2, write};
+use super::{Layout, apply, place, processes, version1, version2, write};
 use base::{Error, Kind, Result};
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub fn update(id: &str, limits: &Limits) -> Result<()> {
     let layout = Layout::find();
     match layout {
         Layout::Version2 => {
-            let folder = Path::new(super::MOUNT).join(PARENT).join(id);
+            let folder = place(Path::new(super::MOUNT), id);
             write_all(&version2::settings(&folder, limits), &mut |setting| apply(&folder, setting))
         }
         Layout::Hybrid | Layout::Version1 => {
@@ -45,7 +45,7 @@ fn join_late(layout: Layout, hierarchy: &'static str, id: &str) -> Result<()> {
         return Ok(());
     }
     let tree = match layout.unified() {
-        Some(tree) => Path::new(tree).join(PARENT).join(id),
+        Some(tree) => place(Path::new(tree), id),
         None => version1::folder("pids", id),
     };
     version1::create(hierarchy, id, &Limits::default())?;

@@ -1,8 +1,8 @@
 //! Version 1 hierarchies, each mounted at /sys/fs/cgroup/NAME.
 
 use super::limits::Setting;
-use super::{Join, Limits, MOUNT, PARENT, apply, kernel_option, make_folder, write};
-use crate::devices::{DEFAULT_RULES, version_1_text};
+use super::{Join, Limits, MOUNT, apply, kernel_option, make_folder, place, write};
+use crate::devices::{Rule, version_1_text};
 use base::{Error, Kind, OnError, Result};
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(super) const ALL: [&str; 8] =
 const STATISTICS: [&str; 5] = ["memory", "pids", "cpu", "cpuacct", "blkio"];
 
 pub(super) fn folder(hierarchy: &str, id: &str) -> PathBuf {
-    Path::new(MOUNT).join(hierarchy).join(PARENT).join(id)
+    place(&Path::new(MOUNT).join(hierarchy), id)
 }
 
 /// Whether a hierarchy is mounted.
@@ -29,7 +29,12 @@ pub(super) fn hierarchies(limits: &Limits, besides: &[&str]) -> Vec<&'static str
     let settings = settings(limits);
     let asked = |name: &str| settings.iter().any(|setting| setting.controller == name);
     let wanted = |name: &str| {
-        (limits.join == Join::Statistics && STATISTICS.contains(&name)) || besides.contains(&name)
+        let joined = match limits.join {
+            Join::Asked => false,
+            Join::Statistics => STATISTICS.contains(&name),
+            Join::Parent => STATISTICS.contains(&name) || name == "cpuset",
+        };
+        joined || besides.contains(&name)
     };
     ALL.into_iter().filter(|name| asked(name) || (wanted(name) && exists(name))).collect()
 }
@@ -37,18 +42,25 @@ pub(super) fn hierarchies(limits: &Limits, besides: &[&str]) -> Vec<&'static str
 pub(super) fn create(hierarchy: &str, id: &str, limits: &Limits) -> Result<()> {
     let folder = folder(hierarchy, id);
     let path = folder.to_string_lossy();
+    if hierarchy == "devices"
+        && !id.starts_with('/')
+        && let Some(parent) = folder.parent()
+    {
+        // An older coracle's parent refuses what its containers shall have. The kernel changes that as
+        // long as there are none.
+        let _ = write(&parent.join("devices.allow"), "a");
+    }
     if let Err(error) = make_folder(&path) {
         if error.kind() != Kind::NotFound {
             return Err(error);
         }
         // The first container since the boot, or a hierarchy that is not there.
-        let parent = Path::new(MOUNT).join(hierarchy).join(PARENT);
-        make_folder(&parent.to_string_lossy()).map_err(|error| missing(hierarchy, error))?;
-        if hierarchy == "devices" {
-            write(&parent.join("devices.deny"), "a")?;
-            for rule in &DEFAULT_RULES {
-                write(&parent.join("devices.allow"), &version_1_text(rule))?;
-            }
+        let top = Path::new(MOUNT).join(hierarchy);
+        let parent = folder.parent().unwrap_or(&top);
+        let mut above: Vec<&Path> = parent.ancestors().take_while(|path| *path != top).collect();
+        above.reverse();
+        for parent in above {
+            make_folder(&parent.to_string_lossy()).map_err(|error| missing(hierarchy, error))?;
         }
         make_folder(&path)?;
     }
@@ -61,6 +73,13 @@ pub(super) fn create(hierarchy: &str, id: &str, limits: &Limits) -> Result<()> {
     Ok(())
 }
 
+/// These devices and no others. They are the container's own and not its parent's: what a parent
+/// refuses, nobody below it can be given.
+pub(super) fn allow(folder: &Path, rules: &[Rule]) -> Result<()> {
+    write(&folder.join("devices.deny"), "a")?;
+    rules.iter().try_for_each(|rule| write(&folder.join("devices.allow"), &version_1_text(rule)))
+}
+
 /// What the limits say in files of version 1.
 pub(super) fn settings(limits: &Limits) -> Vec<Setting> {
     limits.version1(&|file| Path::new(MOUNT).join("blkio").join(file).exists())
@@ -68,18 +87,19 @@ pub(super) fn settings(limits: &Limits) -> Vec<Setting> {
 
 /// A new cpuset is empty, and nobody can join an empty one: it gets what its parent has.
 fn inherit_cpuset(folder: &Path) -> Result<()> {
-    let Some(parent) = folder.parent() else { return Ok(()) };
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let read = |path: &Path| read_to_string(path.join(file)).on_path("read", path);
-        let above = match read(parent)? {
-            text if text.trim().is_empty() => {
-                let top = read(&Path::new(MOUNT).join("cpuset"))?;
-                write(&parent.join(file), top.trim())?;
-                top
+        // The nearest one above that has something.
+        let mut empty = vec![folder];
+        let mut text = String::new();
+        for above in folder.ancestors().skip(1).take_while(|path| path.starts_with(MOUNT)) {
+            text = read(above)?;
+            if !text.trim().is_empty() {
+                break;
             }
-            text => text,
-        };
-        write(&folder.join(file), above.trim())?;
+            empty.push(above);
+        }
+        empty.iter().rev().try_for_each(|path| write(&path.join(file), text.trim()))?;
     }
     Ok(())
 }
