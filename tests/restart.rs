@@ -122,18 +122,22 @@ fn what_is_no_policy_is_refused() {
 #[test]
 fn after_a_reboot_policies_decide() {
     let world = World::new();
-    for (name, policy) in [
-        ("always", "always"),
-        ("stopped", "unless-stopped"),
-        ("going", "unless-stopped"),
-        ("none", "no"),
+    let later = ["-l", "coracle.boot-order=1"];
+    // Its label does not bring it before what it needs.
+    let needs = ["--volumes-from", "always", "-l", "coracle.boot-order=-9"];
+    for (name, policy, flags) in [
+        ("always", "always", &later[..]),
+        ("stopped", "unless-stopped", &[]),
+        ("going", "unless-stopped", &[]),
+        ("none", "no", &[]),
+        ("user", "always", &needs),
     ] {
         let words = ["run", "-d", "--net", "none", "--name", name, "--restart", policy];
-        world.ok(&[&words[..], &["bb", "sleep", "60"]].concat());
+        world.ok(&[&words[..], flags, &["bb", "sleep", "60"]].concat());
     }
     world.ok(&["create", "--net", "none", "--restart", "always", "--name", "fresh", "bb", "true"]);
     world.ok(&["stop", "-t", "0", "always", "stopped"]);
-    for name in ["going", "none"] {
+    for name in ["going", "none", "user"] {
         let monitors = support::processes(&world.folder.to_string_lossy());
         for words in monitors {
             let pid = words.split(' ').next().expect("pid").to_string();
@@ -146,7 +150,7 @@ fn after_a_reboot_policies_decide() {
         mount --bind $DIR/boot /proc/sys/kernel/random/boot_id && export CORACLE_RUN=$DIR/run2 &&
         rm -rf $DIR/run/containers &&
         $BIN boot && echo -- && $BIN ps -a && echo -- &&
-        $BIN boot && echo -- && $BIN rm -f always stopped going none fresh >/dev/null &&
+        $BIN boot && echo -- && $BIN rm -f always stopped going none user fresh >/dev/null &&
         umount $DIR/run2/exe/*/coracle";
     let mut command = std::process::Command::new("unshare");
     command.args(["--mount", "sh", "-ec", script]);
@@ -155,9 +159,9 @@ fn after_a_reboot_policies_decide() {
     let done: support::Done = command.output().expect("unshare").into();
     assert_eq!(done.code, 0, "{done:?}");
     let parts: Vec<&str> = done.out.split("--\n").collect();
-    assert_eq!(parts[0], "always\ngoing\n", "{done:?}");
+    assert_eq!(parts[0], "going\nalways\nuser\n", "{done:?}");
     let rows = |word: &str| parts[1].lines().filter(|line| line.contains(word)).count();
-    assert_eq!((rows(" Up "), rows("Exited (255)"), rows("Created")), (2, 1, 2), "{done:?}");
+    assert_eq!((rows(" Up "), rows("Exited (255)"), rows("Created")), (3, 1, 2), "{done:?}");
     assert_eq!(parts[2], "", "it was restored twice: {done:?}");
     world.finish();
 }
