@@ -82,6 +82,9 @@ fn its_root_is_nobody_on_the_host() {
         mount -t tmpfs t /sub 2>/dev/null || echo no";
     let zeroes = ["0:0"; 6].join("\n");
     assert_eq!(mapped.inside(&REMAP, look), [&zeroes, "no"].join("\n"));
+    // What it writes may lie in RAM.
+    let ram = [&REMAP[..], &["--upper", "ram:1m"]].concat();
+    assert_eq!(mapped.inside(&ram, look), [&zeroes, "no"].join("\n"));
     // Another user, with his groups.
     let id = mapped.inside(&[&REMAP[..], &["-u", "web"]].concat(), "id; touch /tmp/x; ls -ln /tmp");
     assert!(id.starts_with("uid=33(web) gid=34 groups=4(log)\n"), "{id}");

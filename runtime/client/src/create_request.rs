@@ -307,6 +307,7 @@ fn host(matches: &Matches, around: &Around<'_>, host: &mut HostConfig) -> Result
     host.pid_mode = text("pid");
     host.uts_mode = text("uts");
     host.userns_mode = text("userns");
+    host.upper = text("upper");
     host.runtime = text("runtime");
     host.init = matches.on("init").then_some(true);
     host.sysctls = pairs("sysctl");

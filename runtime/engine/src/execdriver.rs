@@ -72,7 +72,9 @@ pub(crate) fn launch(
     let policy = crate::local::policy_of(container);
     let restarts = policy != monitor::Policy::No;
     spec.kept_root = kept;
-    spec.keep_root = restarts && !foreground && matches!(spec.root, RootSource::Overlay { .. });
+    // What lies in RAM costs the disk nothing, and is gone.
+    spec.keep_root =
+        restarts && !foreground && matches!(spec.root, RootSource::Overlay { ram: None, .. });
     let started = libcontainer::start(&spec, &stdio)?;
     // Only a policy's start counts on; the others have nothing to read.
     let last = restarts.then(|| State::read(&container.run)).flatten();
@@ -186,7 +188,7 @@ fn spec(
     };
     Ok(Spec {
         id: record.cgroup(),
-        root: root_source(root),
+        root: root_source(root, given::upper(host)?),
         kept_root: None,
         keep_root: false,
         mount_point: engine.mount_point()?,
@@ -210,10 +212,11 @@ fn spec(
     })
 }
 
-pub(crate) fn root_source(root: StoreRoot) -> RootSource {
+/// `ram`: what is written goes into so many bytes of RAM.
+pub(crate) fn root_source(root: StoreRoot, ram: Option<u64>) -> RootSource {
     match root {
         StoreRoot::Overlay { lower, upper, work, volatile, userxattr } => {
-            RootSource::Overlay { lower, upper, work, volatile, userxattr }
+            RootSource::Overlay { lower, upper, work, volatile, userxattr, ram }
         }
         StoreRoot::Folder(folder) => RootSource::Folder(folder),
     }
@@ -282,6 +285,9 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
     given::tmpfs(host)?;
     given::shm_size(host)?;
     given::oom_score(host)?;
+    if given::upper(host)?.is_some() && container.driver != "overlay" {
+        return Err(Error::unsupported("--upper ram needs the driver overlay"));
+    }
     namespaces::extra_hosts(host)?;
     namespaces::resolv_conf(host, "")?;
     health::check(container.config.healthcheck.as_ref())?;
@@ -307,11 +313,6 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
 
 /// What is known and not there.
 fn refuse_for_now(host: &HostConfig) -> Result<()> {
-    if let Some(name) = host.storage_opt.keys().next() {
-        return Err(Error::unsupported(format!(
-            "--storage-opt {name}: sizes of containers are not limited yet"
-        )));
-    }
     // What docker's client sends when nothing is said of them is empty.
     for name in ["PortBindings", "PublishAllPorts", "Links"] {
         let given = host.rest.get(name).map_or("", base::json::Raw::text);

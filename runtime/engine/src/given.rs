@@ -197,6 +197,36 @@ pub(crate) fn shm_size(host: &HostConfig) -> Result<u64> {
     }
 }
 
+/// Bytes of RAM for what the container writes, if it asks for that: `--upper ram[:SIZE]`, and its size
+/// by `--storage-opt` as well.
+pub(crate) fn upper(host: &HostConfig) -> Result<Option<u64>> {
+    /// As docker's /dev/shm.
+    const USUAL: u64 = 64 << 20;
+    let size = |text: &str| match base::text::size::parse(text) {
+        Ok(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(Error::bad_input(format!("invalid size: '{text}'"))),
+    };
+    let mut limit = None;
+    for (name, text) in host.storage_opt.iter() {
+        if !name.eq_ignore_ascii_case("size") {
+            return Err(Error::bad_input(format!("unknown option {name} in --storage-opt")));
+        }
+        limit = Some(size(text)?);
+    }
+    match (host.upper.as_str(), host.upper.strip_prefix("ram:"), limit) {
+        ("", _, None) => Ok(None),
+        ("", _, Some(_)) => Err(Error::unsupported(
+            "--storage-opt size: quotas of disks are not supported yet; --upper ram can be limited",
+        )),
+        ("ram", _, limit) => Ok(Some(limit.unwrap_or(USUAL))),
+        (_, Some(text), None) => size(text).map(Some),
+        (_, Some(_), Some(_)) => {
+            Err(Error::bad_input("conflicting options: a size by --upper and by --storage-opt"))
+        }
+        (other, ..) => Err(Error::bad_input(format!("invalid upper: {other} (known: ram[:SIZE])"))),
+    }
+}
+
 /// The out-of-memory killer's liking, if it was given.
 pub(crate) fn oom_score(host: &HostConfig) -> Result<Option<i32>> {
     match host.oom_score_adj {
@@ -221,6 +251,30 @@ mod tests {
         assert_eq!(parse_rule("c 42:* mr").expect("rule"), [want]);
         for wrong in ["", "c", "c 1:3", "d 1:3 r", "c 1 r", "c 1:3 x", "c x:3 r", "c 1:3 r w"] {
             assert!(parse_rule(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_may_go_to_ram() {
+        let with = |text: &str, size: &str| {
+            let mut host = HostConfig { upper: text.to_string(), ..HostConfig::default() };
+            if !size.is_empty() {
+                host.storage_opt.insert("size".to_string(), size.to_string());
+            }
+            upper(&host).ok()
+        };
+        for (text, size, want) in [
+            ("", "", Some(None)),
+            ("ram", "", Some(Some(64 << 20))),
+            ("ram:3m", "", Some(Some(3 << 20))),
+            ("ram", "1g", Some(Some(1 << 30))),
+            ("ram:3m", "1g", None),
+            ("ram:", "", None),
+            ("ram:0", "", None),
+            ("disk", "", None),
+            ("", "1g", None),
+        ] {
+            assert_eq!(with(text, size), want, "{text} {size}");
         }
     }
 

@@ -53,13 +53,16 @@ impl<'a> Tree<'a> {
             let ids = idmaps::of_process(process.as_fd())?.filter(|ids| !ids.is_single());
             return Ok(Tree { engine, container, root: Root::Running { root, ids } });
         }
+        if !container.record.host_config.upper.is_empty() {
+            return Err(Error::conflict("its files are in RAM while it runs: start it first"));
+        }
         // A monitor that is to start it again keeps its root: overlay is not to be mounted twice.
         if let Ok(control) = Control::connect(&container.run) {
             let _ = control.ask(Message::Look, &[]);
         }
         let lock = container.lock()?;
         let image = engine.store()?.find(&container.record.image)?;
-        let source = root_source(engine.root_of(container, &image)?);
+        let source = root_source(engine.root_of(container, &image)?, None);
         // In vain: the next who asks must find it free.
         let root = OpenRoot::of(&source).inspect_err(|_| engine.leave_upper(container.id()))?;
         Ok(Tree { engine, container, root: Root::Stopped { root, _lock: lock } })

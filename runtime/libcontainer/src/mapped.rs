@@ -5,20 +5,20 @@
 //! belong to the container's root, for overlay makes files of its own there (Linux 5.19). A layer of an
 //! overlay must be mounted somewhere: a helper does it in a mount namespace that goes with it.
 
-use crate::aside;
 use crate::root::{choices, joined, relative};
 use crate::spec::{RootSource, Spec, UserNamespace};
+use crate::{aside, root};
 use base::sys::clone::namespace;
 use base::sys::mount::{FileOwner, map_owners};
 use base::sys::plan::{Operation, Plan, Tolerate};
 use base::{Error, OnError, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
+use rustix::mount::{MountPropagationFlags, OpenTreeFlags, open_tree};
 use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A container's ids, and the user namespace that has them.
 pub(crate) struct Mapping {
@@ -70,22 +70,27 @@ impl Mapping {
     pub(crate) fn root(&self, source: &RootSource, mount_point: &Path) -> Result<OwnedFd> {
         match source {
             RootSource::Folder(folder) => self.tree(folder),
-            RootSource::Overlay { lower, upper, work, volatile, .. } => {
+            RootSource::Overlay { lower, upper, work, volatile, ram, .. } => {
                 let (layers, names) = relative(lower);
                 let (own, folders) = relative(&[upper.clone(), work.clone()]);
                 let (Some(layers), Some(own), [upper, work]) = (layers, own, folders.as_slice())
                 else {
                     return Err(Error::unsupported("--userns: layers without a common folder"));
                 };
-                let trees = [self.tree(&layers)?, self.tree(&own)?];
-                let place = |name: &str| mount_point.join(name);
+                let mut trees = vec![self.tree(&layers)?];
+                // In RAM they are made by the container's root, and need no map.
+                if ram.is_none() {
+                    trees.push(self.tree(&own)?);
+                }
                 let mut data = b"lowerdir=".to_vec();
                 data.extend(joined(&names));
+                let own = mount_point.join("own");
                 for (name, folder) in [(",upperdir=", upper), (",workdir=", work)] {
                     data.extend_from_slice(name.as_bytes());
-                    data.extend(joined(&[place("own").join(folder)]));
+                    data.extend(joined(&[own.join(folder)]));
                 }
-                self.mounted_aside(&data, *volatile, mount_point, &trees)
+                let made = ram.map(|bytes| (bytes, [upper, work].map(|folder| own.join(folder))));
+                self.mounted_aside(&data, *volatile, mount_point, &trees, made)
             }
         }
     }
@@ -96,7 +101,8 @@ impl Mapping {
         data: &[u8],
         volatile: bool,
         mount_point: &Path,
-        trees: &[OwnedFd; 2],
+        trees: &[OwnedFd],
+        made: Option<(u64, [PathBuf; 2])>,
     ) -> Result<OwnedFd> {
         let data: Vec<Vec<u8>> = choices(false, volatile)
             .iter()
@@ -111,33 +117,34 @@ impl Mapping {
         let private = u64::from(MountPropagationFlags::PRIVATE.bits());
         let mut plan = Plan::new();
         plan.step(Operation::Propagation, Tolerate::Nothing).number(private);
-        plan.step(Operation::Mount, Tolerate::Nothing)
-            .text(b"tmpfs")
-            .text(target)
-            .text(b"tmpfs")
-            .number(u64::from(MountFlags::empty().bits()))
-            .text(b"mode=755,size=64k");
+        let bytes = made.as_ref().map_or(64 << 10, |(bytes, _)| *bytes);
+        root::tmpfs(&mut plan, target, bytes);
         for name in ["layers", "own", "root"] {
             let step = plan.step(Operation::MakeFolder, Tolerate::Nothing);
             step.text(&path(name)).number(0o755);
         }
         // The layers' last: their names begin in the working directory.
-        for (slot, name) in [(1, "own"), (0, "layers")] {
+        let names = ["layers", "own"].into_iter().take(trees.len()).enumerate();
+        for (slot, name) in names.rev() {
             let step = plan.step(Operation::EnterDetached, Tolerate::Nothing);
-            step.number(slot).text(&path(name));
+            step.number(slot as u64).text(&path(name));
         }
         let (uid, gid) = (u64::from(self.ids.uid), u64::from(self.ids.gid));
         plan.step(Operation::FileOwner, Tolerate::Nothing).number(uid).number(gid);
         let all = crate::plan::own_capabilities();
         plan.step(Operation::Capabilities, Tolerate::Nothing).number(all).number(all).number(0);
+        for folder in made.iter().flat_map(|(_, folders)| folders) {
+            let step = plan.step(Operation::MakeFolder, Tolerate::Nothing);
+            step.text(folder.as_os_str().as_bytes()).number(0o755);
+        }
         let mounts = plan.bytes().len();
         plan.step(Operation::MountFirst, Tolerate::Nothing)
             .text(b"overlay")
             .text(&path("root"))
             .texts(data.iter().map(Vec::as_slice));
         plan.step(Operation::SendTree, Tolerate::Nothing).text(&path("root"));
-        let [layers, own] = trees.each_ref().map(AsFd::as_fd);
-        match aside::mount(&plan, namespace::MOUNT, &[layers, own])? {
+        let files: Vec<BorrowedFd<'_>> = trees.iter().map(AsFd::as_fd).collect();
+        match aside::mount(&plan, namespace::MOUNT, &files)? {
             Ok(root) => Ok(root),
             Err((offset, Errno::INVAL)) if offset == mounts => Err(Error::unsupported(
                 "--userns: overlay cannot map owners on this kernel (Linux 5.19)",

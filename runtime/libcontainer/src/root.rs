@@ -5,14 +5,16 @@
 //! a user namespace, whose overlay must be mounted from inside), the child mounts it by mount(2)
 //! in its own mount namespace, and hands its descriptor to the parent.
 
+use crate::aside;
 use crate::spec::RootSource;
 use base::paths::set_option;
+use base::sys::clone::namespace;
 use base::sys::plan::{Operation, Plan, Tolerate};
 use base::{Error, OnError, Result};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_set_flag, fsmount, fsopen, open_tree,
 };
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,15 +24,16 @@ use std::path::{Path, PathBuf};
 /// fsconfig(2) takes values of at most 255 bytes.
 const LONGEST_VALUE: usize = 255;
 
-/// The detached mount, or `None` where the child must mount it.
-pub(crate) fn detached(source: &RootSource) -> Result<Option<OwnedFd>> {
+/// The detached mount, or `None` where the child must mount it. `mount_point`: any folder.
+pub(crate) fn detached(source: &RootSource, mount_point: &Path) -> Result<Option<OwnedFd>> {
     let mount = match source {
+        RootSource::Overlay { ram: Some(_), .. } => return with_upper_in_ram(source, mount_point),
         RootSource::Folder(folder) => open_tree(
             rustix::fs::CWD,
             folder,
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
         ),
-        RootSource::Overlay { lower, upper, work, volatile, userxattr } => {
+        RootSource::Overlay { lower, upper, work, volatile, userxattr, .. } => {
             overlay(lower, upper, work, *volatile, *userxattr)
         }
     };
@@ -52,7 +55,7 @@ pub struct OpenRoot {
 impl OpenRoot {
     /// Mounts it.
     pub fn of(source: &RootSource) -> Result<OpenRoot> {
-        let Some(mount) = detached(source)? else {
+        let Some(mount) = detached(source, Path::new("/"))? else {
             return Err(Error::unsupported(
                 "the files of a container that does not run need fsopen and fsmount (Linux 5.2) and \
                  root: start it first",
@@ -66,6 +69,30 @@ impl OpenRoot {
     pub fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
     }
+}
+
+/// A tmpfs must be mounted for an overlay to use it; the overlay holds it then.
+fn with_upper_in_ram(source: &RootSource, mount_point: &Path) -> Result<Option<OwnedFd>> {
+    let private = u64::from(MountPropagationFlags::PRIVATE.bits());
+    let mut plan = Plan::new();
+    plan.step(Operation::Propagation, Tolerate::Nothing).number(private);
+    mount_steps(&mut plan, source, mount_point)?;
+    let target = mount_point.as_os_str().as_bytes();
+    plan.step(Operation::SendTree, Tolerate::Nothing).text(target);
+    match aside::mount(&plan, namespace::MOUNT, &[])? {
+        Ok(mount) => Ok(Some(mount)),
+        Err((_, Errno::NOSYS)) => Ok(None),
+        Err((_, Errno::NODEV)) => Err(no_overlay()),
+        Err((offset, errno)) => Err(crate::start::step_failed(&plan, offset, errno)),
+    }
+}
+
+/// A tmpfs of so many bytes on `target`, of which later steps make something.
+pub(crate) fn tmpfs(plan: &mut Plan, target: &[u8], bytes: u64) {
+    let data = format!("mode=755,size={bytes}");
+    mount_step(plan, b"tmpfs", target, "tmpfs", 0, data.as_bytes());
+    // The umask, which folders' modes depend on, is 022 then.
+    plan.step(Operation::ResetInherited, Tolerate::Nothing);
 }
 
 fn no_overlay() -> Error {
@@ -147,13 +174,31 @@ pub(crate) fn mounted_by_child(
     source: &RootSource,
     mount_point: &Path,
 ) -> Result<()> {
+    mount_steps(plan, source, mount_point)?;
+    let target = mount_point.as_os_str().as_bytes();
+    plan.step(Operation::SendFolder, Tolerate::Nothing).text(target);
+    Ok(())
+}
+
+fn mount_steps(plan: &mut Plan, source: &RootSource, mount_point: &Path) -> Result<()> {
     let target = mount_point.as_os_str().as_bytes();
     match source {
         RootSource::Folder(folder) => {
             let flags = rustix::mount::MountFlags::BIND.bits();
             mount_step(plan, folder.as_os_str().as_bytes(), target, "", u64::from(flags), &[]);
         }
-        RootSource::Overlay { lower, upper, work, volatile, userxattr } => {
+        RootSource::Overlay { lower, upper, work, volatile, userxattr, ram } => {
+            // Found before the overlay lies over them.
+            let (mut upper, mut work) = (upper.clone(), work.clone());
+            if let Some(bytes) = ram {
+                tmpfs(plan, target, *bytes);
+                (upper, work) = (mount_point.join("upper"), mount_point.join("work"));
+                for folder in [&upper, &work] {
+                    plan.step(Operation::MakeFolder, Tolerate::Nothing)
+                        .text(folder.as_os_str().as_bytes())
+                        .number(0o755);
+                }
+            }
             // mount(2) takes one page of options: layers are named relative to their common
             // folder, which must then be the working directory.
             let (common, names) = relative(lower);
@@ -165,7 +210,7 @@ pub(crate) fn mounted_by_child(
             folders.extend(joined(&names));
             for (name, folder) in [(",upperdir=", upper), (",workdir=", work)] {
                 folders.extend_from_slice(name.as_bytes());
-                folders.extend(joined(std::slice::from_ref(folder)));
+                folders.extend(joined(&[folder]));
             }
             let choices = choices(*userxattr, *volatile);
             let data: Vec<Vec<u8>> =
@@ -182,7 +227,6 @@ pub(crate) fn mounted_by_child(
                 .texts(data.iter().map(Vec::as_slice));
         }
     }
-    plan.step(Operation::SendFolder, Tolerate::Nothing).text(target);
     Ok(())
 }
 

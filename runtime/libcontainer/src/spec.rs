@@ -23,6 +23,8 @@ pub enum RootSource {
         volatile: bool,
         /// overlay's marks are user.* attributes (an ordinary user's store).
         userxattr: bool,
+        /// In the place of `upper` and `work` a tmpfs of so many bytes, gone with the container.
+        ram: Option<u64>,
     },
     /// A folder as it is.
     Folder(PathBuf),

@@ -134,7 +134,7 @@ fn act(
             send(child, &early, &joined)?;
             match (spec.kept_root.as_ref().map(KeptRoot::again).transpose()?.flatten(), mapping) {
                 (Some(clone), _) => Some(clone),
-                (None, None) => root::detached(&spec.root)?,
+                (None, None) => root::detached(&spec.root, &spec.mount_point)?,
                 (None, Some(mapping)) => Some(mapping.root(&spec.root, &spec.mount_point)?),
             }
         }

@@ -48,6 +48,7 @@ impl Place {
                 work: self.folder.join("work"),
                 volatile: false,
                 userxattr: false,
+                ram: None,
             },
             mount_point: self.folder.join("mnt"),
             read_only_root: false,

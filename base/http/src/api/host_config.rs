@@ -192,6 +192,8 @@ json_object! {
         "ExtraHosts" ? => pub extra_hosts: Option<Vec<String>>,
         /// Our own: what becomes unhealthy is restarted.
         "RestartUnhealthy" ? => pub restart_unhealthy: bool,
+        /// Our own: where it writes: empty for the store, ram, ram:SIZE.
+        "Upper" ? => pub upper: String,
         /// Each `--mount`.
         "Mounts" ? => pub mounts: Vec<Mount>,
         /// CONTAINER[:ro]: all mounts of that container.

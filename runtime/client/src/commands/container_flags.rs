@@ -147,6 +147,7 @@ macro_rules! container_flags {
             Flag::text("tmpfs", "list", "Mount a tmpfs directory"),
             Flag::switch("tty", "Allocate a pseudo-TTY").short(b't'),
             Flag::text("ulimit", "ulimit", "Ulimit options"),
+            Flag::text("upper", "string", "Where the container writes: in RAM (ram[:SIZE])"),
             Flag::text("user", "string", "Username or UID (format: <name|uid>[:<group|gid>])")
                 .short(b'u'),
             Flag::text("userns", "string", "User namespace to use"),

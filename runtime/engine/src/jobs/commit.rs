@@ -35,6 +35,9 @@ fn of<'a>(container: &'a Container, image: &'a Image) -> imgstore::Container<'a>
 
 fn found(engine: &Engine, container: &str) -> Result<(Container, Image)> {
     let container = engine.containers().find(container)?;
+    if !container.record.host_config.upper.is_empty() {
+        return Err(Error::unsupported("what a container writes to RAM is not kept (--upper ram)"));
+    }
     let image = engine.store()?.find(&container.record.image)?;
     Ok((container, image))
 }
