@@ -97,6 +97,33 @@ fn devices_are_given_with_their_rights() {
 }
 
 #[test]
+fn profiles_and_labels_that_cannot_be_are_refused() {
+    let world = World::new();
+    let option = |text| ["--security-opt", text];
+    let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    let want = match enabled.is_ok_and(|text| text.starts_with('Y')) {
+        true => "apparmor=nosuch: no such profile is loaded",
+        false => "apparmor=nosuch: this kernel has no AppArmor, or it is off (kernel option",
+    };
+    refused(&world, &option("apparmor=nosuch"), want);
+    refused(&world, &option("apparmor:nosuch"), want);
+    let want = match std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        true => "label=type:x: SELinux labels are not supported yet",
+        false => "label=type:x: this kernel has no SELinux, or it is off (kernel option",
+    };
+    refused(&world, &option("label=type:x"), want);
+    refused(&world, &option("label=colour:red"), "bad label option \"colour:red\"");
+    for text in ["apparmor=unconfined", "label=disable"] {
+        assert_eq!(inside(&world, &option(text), "echo x"), "x");
+    }
+    let words = ["create", "--net", "none", "--security-opt", "apparmor=unconfined", "bb", "true"];
+    let id = world.ok(&words);
+    assert_eq!(world.ok(&["inspect", "-f", "{{.AppArmorProfile}}", &id]), "unconfined");
+    world.ok(&["rm", &id]);
+    world.finish();
+}
+
+#[test]
 fn devices_by_the_version_1_controller() {
     let world = World::new();
     // A host with version 1 alone: ours without its version 2 tree, where it has one beside.

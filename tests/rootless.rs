@@ -134,7 +134,11 @@ fn the_life_of_a_container() {
 fn what_he_can_and_what_he_is_told_he_cannot() {
     let user = User::new();
     let cases: [(&[&str], &str, &str); 7] = [
-        (&["--upper", "ram:1m"], "touch /f && rm -r /srv && ls -d /f /srv 2>/dev/null; true", "/f\n"),
+        (
+            &["--upper", "ram:1m"],
+            "touch /f && rm -r /srv && ls -d /f /srv 2>/dev/null; true",
+            "/f\n",
+        ),
         (&["--init"], "cat /proc/1/comm", "init\n"),
         (&["-v", "/own"], "echo x >/own/f; cat /own/f", "x\n"),
         (&["--tmpfs", "/t", "-v", "/t/x"], "touch /t/x/f; ls /t/x", "f\n"),

@@ -110,6 +110,7 @@ fn program(
         capabilities: security.capabilities,
         no_new_privileges: security.no_new_privileges,
         seccomp: security.seccomp,
+        apparmor: security.apparmor,
         groups: host.group_add.clone().unwrap_or_default(),
         limits: given::limits(host)?,
         oom_score: given::oom_score(host)?,
@@ -130,6 +131,7 @@ pub(crate) fn exec(
         // As docker: capabilities, not devices; and the filter would forbid what they allow.
         security.capabilities = Capabilities::all();
         security.seccomp = Seccomp::Unconfined;
+        security.apparmor = None;
     }
     let state = container.state();
     let process = state.process.as_ref().and_then(Process::folder);

@@ -19,6 +19,7 @@ mod health;
 mod idmaps;
 mod in_place;
 mod jobs;
+mod labels;
 mod local;
 mod monitor;
 mod namespaces;

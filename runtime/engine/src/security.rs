@@ -1,6 +1,7 @@
 //! What a container may do: capabilities, seccomp, protected paths, as `--privileged`, `--cap-add`,
 //! `--cap-drop` and `--security-opt` say. Pure but for one question to the kernel.
 
+use crate::labels;
 use base::{Error, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::capabilities::Capabilities;
@@ -13,6 +14,8 @@ pub(crate) struct Security {
     pub(crate) seccomp: Seccomp,
     /// Nothing in /proc and /sys is hidden or read-only.
     pub(crate) system_paths: bool,
+    /// The profile to enter.
+    pub(crate) apparmor: Option<String>,
 }
 
 fn invalid(option: &str) -> Error {
@@ -29,6 +32,7 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
     };
     let mut profile = None;
     let mut no_new_privileges = false;
+    let mut apparmor = None;
     for option in host.security_opt.iter().flatten() {
         if option == "no-new-privileges" {
             no_new_privileges = true;
@@ -44,18 +48,8 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
             ("seccomp", "unconfined") => profile = Some(Seccomp::Unconfined),
             ("seccomp", "builtin") => profile = Some(Seccomp::Builtin),
             ("seccomp", text) => profile = Some(Seccomp::Document(text.to_string())),
-            // What cannot confine here is no reason to refuse what asks for no confinement.
-            ("apparmor", "unconfined") | ("label", "disable") => (),
-            ("apparmor", profile) => {
-                return Err(Error::unsupported(format!(
-                    "--security-opt apparmor={profile}: AppArmor profiles are not supported"
-                )));
-            }
-            ("label", label) => {
-                return Err(Error::unsupported(format!(
-                    "--security-opt label={label}: SELinux labels are not supported"
-                )));
-            }
+            ("apparmor", profile) => apparmor = Some(profile),
+            ("label", option) => labels::selinux(option)?,
             _ => return Err(invalid(option)),
         }
     }
@@ -81,7 +75,8 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
         Some(_) => Err(Error::unsupported("lists of MaskedPaths or ReadonlyPaths of one's own")),
     };
     let system_paths = unconfined(&host.masked_paths)? & unconfined(&host.readonly_paths)?;
-    Ok(Security { capabilities, no_new_privileges, seccomp, system_paths })
+    let apparmor = labels::apparmor(apparmor, host.privileged)?;
+    Ok(Security { capabilities, no_new_privileges, seccomp, system_paths, apparmor })
 }
 
 #[cfg(test)]

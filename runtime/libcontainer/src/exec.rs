@@ -12,7 +12,7 @@
 //! the host but the channel.
 
 use crate::cgroup::{Cgroup, attach_itself};
-use crate::plan::{Streams, become_program, user_of};
+use crate::plan::{Streams, become_program, enter_profile, user_of};
 use crate::spec::{Program, Stdio};
 use crate::start::{Started, step_failed};
 use base::sys::clone::{Answer, Child, Clone, namespace};
@@ -83,6 +83,7 @@ fn act(
     let joined = namespaces(exec.first_process)?;
     let mut entry = Plan::new();
     entry.step(Operation::Dumpable, Tolerate::Nothing).number(0);
+    enter_profile(&mut entry, exec.program);
     attach_itself(&mut entry, &tasks, joined.len() as u64);
     for (slot, (_, flag)) in joined.iter().enumerate() {
         entry.step(Operation::Join, Tolerate::Nothing).number(slot as u64).number(*flag);

@@ -15,7 +15,7 @@ use base::{Error, Result};
 use rustix::mount::MountFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where commands are looked for when the environment names no PATH.
 pub(crate) const DEFAULT_PATH: &str =
@@ -32,6 +32,7 @@ pub(crate) fn early(spec: &Spec) -> (Plan, Vec<BorrowedFd<'_>>) {
         plan.step(Operation::Uid, Tolerate::Nothing).number(0);
     }
     plan.step(Operation::Dumpable, Tolerate::Nothing).number(0);
+    enter_profile(&mut plan, &spec.program);
     let private = rustix::mount::MountPropagationFlags::PRIVATE.bits();
     plan.step(Operation::Propagation, Tolerate::Nothing).number(u64::from(private));
     let chosen = &spec.namespaces;
@@ -51,6 +52,18 @@ pub(crate) fn early(spec: &Spec) -> (Plan, Vec<BorrowedFd<'_>>) {
         plan.step(Operation::LoopbackUp, Tolerate::Anything);
     }
     (plan, files)
+}
+
+/// The profile of the next exec. Written while the host's procfs is at hand: what the container has
+/// there could be something else (CVE-2025-52881).
+pub(crate) fn enter_profile(plan: &mut Plan, program: &Program) {
+    let Some(profile) = &program.apparmor else { return };
+    // Linux 5.8; before it there is room for one security module alone.
+    let own = "/proc/self/attr/apparmor/exec";
+    let path = if Path::new(own).exists() { own } else { "/proc/self/attr/exec" };
+    plan.step(Operation::WriteFile, Tolerate::Nothing)
+        .text(path.as_bytes())
+        .text(["exec ", profile].concat().as_bytes());
 }
 
 /// The container's root as the parent sees it.

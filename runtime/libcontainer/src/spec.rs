@@ -173,6 +173,8 @@ pub struct Program {
     pub limits: Vec<ResourceLimit>,
     /// The out-of-memory killer's liking for it, from -1000 to 1000.
     pub oom_score: Option<i32>,
+    /// The AppArmor profile that it enters by its first exec.
+    pub apparmor: Option<String>,
     /// Which system calls it may make.
     pub seccomp: Seccomp,
     /// The container's user namespace has so many ids; `None` for the host's.

@@ -65,6 +65,7 @@ impl Place {
                 groups: Vec::new(),
                 limits: Vec::new(),
                 oom_score: None,
+                apparmor: None,
                 seccomp: Seccomp::Builtin,
                 ids: None,
             },

@@ -42,6 +42,7 @@ impl Inspect {
             hosts_path,
             log_path,
             name: format!("/{}", record.name),
+            app_armor_profile: crate::labels::shown(&record.host_config),
             driver: record.driver.clone(),
             platform: "linux".to_string(),
             host_config: record.host_config,
