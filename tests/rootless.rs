@@ -1,4 +1,4 @@
-//! An ordinary user, without subordinate ids: what he can, and what he is told he cannot.
+//! An ordinary user, without and with subordinate ids: what he can, and what he is told he cannot.
 
 #![allow(clippy::expect_used)]
 
@@ -11,11 +11,17 @@ use support::{Done, World, busybox_tar, feed};
 struct User {
     world: World,
     home: PathBuf,
+    /// What /etc/subuid and /etc/subgid say.
+    ranges: &'static str,
 }
 
 impl User {
     /// A user with a store of his own that holds busybox.
     fn new() -> User {
+        User::with("")
+    }
+
+    fn with(ranges: &'static str) -> User {
         let world = World::empty();
         let home = world.folder.join("home");
         std::fs::create_dir(&home).expect("mkdir");
@@ -24,15 +30,19 @@ impl User {
         for folder in [&world.folder, &home] {
             std::os::unix::fs::chown(folder, Some(65534), Some(65534)).expect("chown");
         }
-        let user = User { world, home };
+        let user = User { world, home, ranges };
         let done = feed(&mut user.command(&["import", "-", "bb"]), &busybox_tar());
         assert_eq!(done.code, 0, "{done:?}");
         user
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("setpriv");
+        let script = "echo \"$0\" >$HOME/ranges && \
+            mount --bind $HOME/ranges /etc/subuid && mount --bind $HOME/ranges /etc/subgid && \
+            exec setpriv \"$@\"";
+        let mut command = Command::new("unshare");
         command
+            .args(["--mount", "--propagation", "private", "sh", "-c", script, self.ranges])
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(self.home.join("coracle"))
             .args(words)
@@ -163,5 +173,54 @@ fn what_he_can_and_what_he_is_told_he_cannot() {
         user.refused(&create(flags), "shared namespaces need root");
     }
     user.refused(&create(&["--device", "/dev/null"]), "devices need root");
+    user.world.finish();
+}
+
+#[test]
+fn other_users_inside_by_subordinate_ids() {
+    let programs = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"];
+    assert!(programs.iter().all(|path| PathBuf::from(path).exists()), "install uidmap");
+    let user = User::with("nobody:200000:65536");
+    let maps = "tr -s ' ' </proc/self/uid_map; tr -s ' ' </proc/self/gid_map";
+    let done = user.run(&[], maps);
+    let both = " 0 65534 1\n 1 200000 65536\n";
+    assert_eq!((done.code, done.out.as_str()), (0, [both, both].concat().as_str()), "{done:?}");
+    assert_eq!(done.err, "WARNING: Ordinary user: no cgroup, so no limits.\n");
+    let cases: [(&[&str], &str, &str); 4] = [
+        (
+            &["-u", "web"],
+            "id; touch /tmp/x && stat -c %u:%g /tmp/x",
+            "uid=33(web) gid=34 groups=4(log)\n33:34\n",
+        ),
+        (&["--group-add", "77"], "id -G", "0 77\n"),
+        (
+            &[],
+            "mkdir -m 700 /d; touch /d/f; busybox chown -R 33:34 /d; stat -c %u:%g /d/f",
+            "33:34\n",
+        ),
+        (&["--upper", "ram", "-u", "65536:1"], "id -u", "65536\n"),
+    ];
+    for (flags, script, want) in cases {
+        let done = user.run(flags, script);
+        assert_eq!((done.code, done.out.as_str()), (0, want), "{flags:?}: {done:?}");
+    }
+    user.refused(&["run", "--rm", "--net", "none", "-u", "65537", "bb", "true"], "has 65537 ids");
+    // The folders of others go with the container and the volume; whoever runs is signalled.
+    let script = "mkdir -p -m 700 /srv/d /own && touch /srv/d/f /own/f && \
+        busybox chown -R 33:34 /srv/d /own && exec busybox su -s /bin/sh web -c 'exec sleep 1000'";
+    let words =
+        ["run", "-d", "--net", "none", "--name", "web", "-v", "data:/srv", "bb", "sh", "-c"];
+    let id = user.ok(&[&words[..], &[script]].concat());
+    let data = user.world.root().join("volumes/data/_data/d");
+    user.world.until("its folder", || data.exists());
+    user.world.until("its user", || user.ok(&["top", "web"]).contains("200032"));
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&data.metadata().expect("stat")), 200_032);
+    assert_eq!(user.ok(&["exec", "web", "id", "-u"]), "0");
+    assert_eq!(user.ok(&["exec", "-u", "web", "web", "cat", "/own/f"]), "");
+    user.ok(&["stop", "-t", "0", "web"]);
+    user.ok(&["rm", "web"]);
+    let upper = user.world.root().join("uppers").join(&id);
+    user.world.until("its folder is gone", || !upper.exists());
+    user.ok(&["volume", "rm", "data"]);
     user.world.finish();
 }

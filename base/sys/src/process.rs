@@ -150,6 +150,12 @@ fn is_alive(folder: BorrowedFd<'_>) -> bool {
     !matches!(state, None | Some(b'Z' | b'X'))
 }
 
+/// This process, which has one thread, enters a user namespace of its own, still without ids.
+pub fn new_user_namespace() -> Result<(), Errno> {
+    // SAFETY: changes only the credentials of this process.
+    crate::syscall::check_int(unsafe { libc::unshare(libc::CLONE_NEWUSER) }).map(drop)
+}
+
 /// The limits of setrlimit(2) by Docker's names.
 pub const RESOURCES: [(&str, u32); 16] = [
     ("core", libc::RLIMIT_CORE as u32),

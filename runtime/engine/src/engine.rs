@@ -2,13 +2,13 @@
 //! folders, where other commands change it too.
 
 use crate::container::{Container, Containers, Recent, State, Status};
-use crate::events;
 use crate::jobs::Execs;
 use crate::local::{self, Finish, Handle, MainLoop};
 use crate::monitor;
 use crate::monitor::Policy;
 use crate::monitor::control::Control;
 use crate::volume::{Volume, Volumes, mounts};
+use crate::{events, idmaps};
 use base::digest::Digest;
 use base::files::{Lock, create_dir_all};
 use base::folders::Folders;
@@ -100,12 +100,17 @@ impl Engine {
         Ok(self.store.get_or_init(|| store))
     }
 
-    /// An ordinary user's containers have a user namespace with one id.
+    /// Whoever is not root: his containers have a user namespace, and neither cgroups nor devices.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        !rustix::process::geteuid().is_root()
+    }
+
+    /// An ordinary user's containers have a user namespace with his id, and his subordinate ones.
     pub(crate) fn user_namespace(&self) -> Option<UserNamespace> {
         let uid = rustix::process::geteuid();
         (!uid.is_root()).then(|| {
             let gid = rustix::process::getegid().as_raw();
-            UserNamespace { uid: uid.as_raw(), gid, count: 1 }
+            idmaps::of_ordinary_user(uid.as_raw(), gid)
         })
     }
 
@@ -270,7 +275,13 @@ impl Engine {
                 users.join(", ")
             )));
         }
-        self.volumes().remove(volume)?;
+        match self.volumes().remove(volume) {
+            // It is out of sight; a process that nobody waits for puts it away.
+            Err(error) if error.kind() == Kind::Denied && self.is_ordinary() => {
+                monitor::spawn_sweeper(self)?;
+            }
+            result => result?,
+        }
         events::of(&self.folders, "volume", "destroy", &volume.name, &[("driver", "local")]);
         Ok(())
     }
@@ -318,7 +329,22 @@ impl Engine {
 
     /// What a reaper does.
     pub(crate) fn reap(&self, id: &str, driver: &str) -> Result<()> {
-        self.store()?.driver_called(driver)?.remove(id)
+        let driver = self.store()?.driver_called(driver)?;
+        driver.remove(id).or_else(|error| {
+            self.become_root(error)?;
+            driver.remove(id)
+        })
+    }
+
+    /// What the containers' users have made, an ordinary user removes as the root of all his ids: a
+    /// process with one thread can become that. Else the error is told.
+    pub(crate) fn become_root(&self, error: Error) -> Result<()> {
+        match self.user_namespace().filter(|ids| ids.rest.is_some()) {
+            Some(ids) if error.kind() == Kind::Denied => {
+                libcontainer::subordinate::become_root(&ids)
+            }
+            _ => Err(error),
+        }
     }
 
     /// Puts away upper folders without a container, which a killed removal has left. One whose lock

@@ -155,7 +155,7 @@ pub(crate) fn exec(
             id: &record.cgroup(),
             first_process: first_process.as_fd(),
             program: &program,
-            has_cgroup: engine.user_namespace().is_none(),
+            has_cgroup: !engine.is_ordinary(),
         },
         stdio,
     )
@@ -184,9 +184,9 @@ fn spec(
         "" => Join::Statistics,
         _ => Join::Parent,
     };
-    let limits = match engine.user_namespace() {
-        None => Some(resources::limits(host, join)?),
-        Some(_) => None,
+    let limits = match engine.is_ordinary() {
+        false => Some(resources::limits(host, join)?),
+        true => None,
     };
     Ok(Spec {
         id: record.cgroup(),
@@ -244,7 +244,7 @@ fn etc_files(container: &Container, ids: Option<UserNamespace>) -> Result<Vec<Bi
     write_file(&container.run, FILES[0], format!("{name}\n").as_bytes())?;
     write_file(&container.run, FILES[1], hosts.as_bytes())?;
     write_file(&container.run, FILES[2], resolv.as_bytes())?;
-    if let Some(ids) = ids.filter(|ids| !ids.is_single()) {
+    if let Some(ids) = ids.filter(|ids| !ids.is_ordinary()) {
         for file in FILES {
             let path = container.run.join(file);
             std::os::unix::fs::chown(&path, Some(ids.uid), Some(ids.gid))
@@ -266,7 +266,9 @@ fn host_file(path: &str) -> String {
 }
 
 /// Refuses at creation what a start could not do.
-pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<String>> {
+pub(crate) fn check(engine: &Engine, container: &Record) -> Result<Vec<String>> {
+    let ids = engine.user_namespace();
+    let (ordinary_user, single_id) = (ids.is_some(), ids.is_some_and(|ids| ids.count == 1));
     let host = &container.host_config;
     let mut warnings = Vec::new();
     match host.network_mode.as_str() {
@@ -302,10 +304,11 @@ pub(crate) fn check(container: &Record, ordinary_user: bool) -> Result<Vec<Strin
         return Err(Error::bad_input("can't create 'AutoRemove' container with restart policy"));
     }
     if ordinary_user {
-        warnings.push(
-            "Ordinary user: no cgroup, so no limits; one id, root, so no other users inside."
-                .to_string(),
-        );
+        let others = match single_id {
+            true => "; one id, root, so no other users inside",
+            false => "",
+        };
+        warnings.push(format!("Ordinary user: no cgroup, so no limits{others}."));
     }
     if ordinary_user && (resources::any(host) || !host.cgroup_parent.is_empty()) {
         return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));

@@ -9,6 +9,7 @@ use crate::Engine;
 use base::{Error, OnError, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::UserNamespace;
+use libcontainer::subordinate::PROGRAMS;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, stat, statat};
 use std::io::Read;
 use std::os::fd::BorrowedFd;
@@ -46,7 +47,7 @@ impl Engine {
 
 /// Docker's rules about what such a container cannot have.
 pub(crate) fn check(host: &HostConfig, ids: Option<UserNamespace>) -> Result<()> {
-    if ids.is_none_or(|ids| ids.is_single()) {
+    if ids.is_none_or(|ids| ids.is_ordinary()) {
         return Ok(());
     }
     let modes = [&host.network_mode, &host.pid_mode, &host.ipc_mode];
@@ -74,7 +75,7 @@ fn range(wanted: &str) -> Result<UserNamespace> {
         let found = of_user(USERS, user, "subuid")
             .and_then(|uids| Ok((uids, of_user(GROUPS, group, "subgid")?)));
         if let Ok(((uid, users), (gid, groups))) = found {
-            return Ok(UserNamespace { uid, gid, count: users.min(groups) });
+            return Ok(UserNamespace { uid, gid, count: users.min(groups), rest: None });
         }
         result = result.or(found.map(drop));
     }
@@ -133,16 +134,64 @@ pub(crate) fn of_process(process: BorrowedFd<'_>) -> Result<Option<UserNamespace
     if (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino) {
         return Ok(None);
     }
-    let first = |name: &str| -> Result<(u32, u32)> {
+    let map = |name: &str| -> Result<Map> {
         let file = openat(process, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .on("open", name)?;
         let mut text = String::new();
         std::fs::File::from(file).take(4096).read_to_string(&mut text).on("read", name)?;
-        let mut words = text.split_whitespace().skip(1).map(|word| word.parse().unwrap_or(0));
-        Ok((words.next().unwrap_or(0), words.next().unwrap_or(0)))
+        Ok(Map::of(&text))
     };
-    let ((uid, users), (gid, groups)) = (first("uid_map")?, first("gid_map")?);
-    Ok(Some(UserNamespace { uid, gid, count: users.min(groups) }))
+    let (users, groups) = (map("uid_map")?, map("gid_map")?);
+    let rest = users.second.zip(groups.second);
+    let count = users.count.min(groups.count);
+    Ok(Some(UserNamespace { uid: users.first, gid: groups.first, count, rest }))
+}
+
+/// Ids as /proc/PID/uid_map tells them: one range, or an ordinary user's own id and one more range.
+#[derive(Debug, Default, PartialEq)]
+struct Map {
+    first: u32,
+    second: Option<u32>,
+    count: u32,
+}
+
+impl Map {
+    fn of(text: &str) -> Map {
+        let mut map = Map::default();
+        for line in text.lines() {
+            let mut numbers = line.split_whitespace().map(|word| word.parse().unwrap_or(0));
+            let mut number = || numbers.next().unwrap_or(0);
+            match (number(), number(), number()) {
+                (0, first, count) => (map.first, map.count) = (first, count),
+                (inside, first, count) if inside == map.count => {
+                    map.second = Some(first);
+                    map.count = map.count.saturating_add(count);
+                }
+                _ => (),
+            }
+        }
+        map
+    }
+}
+
+/// His own id, and his subordinate ones where they can be mapped.
+pub(crate) fn of_ordinary_user(uid: u32, gid: u32) -> UserNamespace {
+    let single = UserNamespace { uid, gid, count: 1, rest: None };
+    const FOLDERS: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
+    let there =
+        |program: &&str| FOLDERS.iter().any(|folder| Path::new(folder).join(program).exists());
+    if !PROGRAMS.iter().all(there) {
+        return single;
+    }
+    // Both files name users.
+    let of = |ranges| of_user([ranges, USERS[1]], &uid.to_string(), ranges).ok();
+    match (of(USERS[0]), of(GROUPS[0])) {
+        (Some((users, count)), Some((groups, others))) => {
+            let count = count.min(others).saturating_add(1);
+            UserNamespace { count, rest: Some((users, groups)), ..single }
+        }
+        _ => single,
+    }
 }
 
 #[cfg(test)]
@@ -163,8 +212,21 @@ mod tests {
     }
 
     #[test]
+    fn maps_as_the_kernel_tells_them() {
+        for (text, want) in [
+            ("         0     100000      65536\n", (100000, None, 65536)),
+            ("0 1000 1\n", (1000, None, 1)),
+            ("0 1000 1\n1 100000 65536\n", (1000, Some(100000), 65537)),
+            ("", (0, None, 0)),
+        ] {
+            let map = Map::of(text);
+            assert_eq!((map.first, map.second, map.count), want, "{text}");
+        }
+    }
+
+    #[test]
     fn what_it_cannot_share() {
-        let ids = Some(UserNamespace { uid: 100000, gid: 100000, count: 65536 });
+        let ids = Some(UserNamespace { uid: 100000, gid: 100000, count: 65536, rest: None });
         let with = |change: &dyn Fn(&mut HostConfig)| {
             let mut host = HostConfig::default();
             change(&mut host);

@@ -32,7 +32,7 @@ fn owner<'a>(mode: &'a str, kind: &str) -> Result<Owner<'a>> {
 /// Refuses modes that cannot be; puts the ids of containers in the place of their names, so that a new
 /// name changes nothing.
 pub(crate) fn check(engine: &Engine, host: &mut HostConfig, hostname_given: bool) -> Result<()> {
-    let ordinary_user = engine.user_namespace().is_some();
+    let ordinary_user = engine.is_ordinary();
     if host.uts_mode == "host" && hostname_given {
         return Err(Error::bad_input("conflicting options: hostname and the UTS mode"));
     }

@@ -50,7 +50,7 @@ impl<'a> Tree<'a> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let root = openat(&process, "root", flags, Mode::empty())
                 .on("open", "the container's root")?;
-            let ids = idmaps::of_process(process.as_fd())?.filter(|ids| !ids.is_single());
+            let ids = idmaps::of_process(process.as_fd())?.filter(|ids| !ids.is_ordinary());
             return Ok(Tree { engine, container, root: Root::Running { root, ids } });
         }
         if !container.record.host_config.upper.is_empty() {

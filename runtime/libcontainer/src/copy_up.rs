@@ -16,7 +16,7 @@ use std::path::Path;
 pub(crate) fn fill(spec: &Spec, root: BorrowedFd<'_>, mapping: Option<&Mapping>) -> Result<()> {
     for bind in &spec.binds {
         if let Some(aside) = &bind.copy_up {
-            fill_one(bind, aside, root, !spec.has_one_id(), mapping)?;
+            fill_one(bind, aside, root, !spec.is_ordinary(), mapping)?;
         }
     }
     Ok(())

@@ -27,6 +27,7 @@ pub mod seccomp;
 pub mod self_exe;
 mod spec;
 mod start;
+pub mod subordinate;
 pub mod users;
 
 pub use exec::{Exec, exec};

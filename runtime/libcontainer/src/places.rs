@@ -157,11 +157,11 @@ pub(crate) fn trees(spec: &Spec, mapping: Option<&Mapping>) -> Result<Vec<Option
 
 fn tree(spec: &Spec, bind: &Bind, mapping: Option<&Mapping>) -> Result<Option<OwnedFd>> {
     let travels = bind.propagation != Propagation::Private;
-    if travels && spec.has_one_id() {
+    if travels && spec.is_ordinary() {
         return Err(Error::unsupported("mount propagation needs root"));
     }
     let covered = || bind.read_only && has_mounts_inside(bind);
-    if spec.has_one_id() || !(mapping.is_some() || travels || covered()) {
+    if spec.is_ordinary() || !(mapping.is_some() || travels || covered()) {
         return Ok(None);
     }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE

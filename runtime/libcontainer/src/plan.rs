@@ -129,7 +129,9 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
         }
         None => mounts::dev_from_host(&mut plan, terminal),
     }
-    mounts::below_dev(&mut plan, !spec.has_one_id(), &spec.shared_memory, root.shm_slot);
+    // Terminals' group is 5, if there is one.
+    let group = spec.user_namespace.is_none_or(|ids| ids.count > 5);
+    mounts::below_dev(&mut plan, group, &spec.shared_memory, root.shm_slot);
     let foreign_sysfs = spec.user_namespace.is_some() && spec.namespaces.network.is_host();
     mounts::sys(&mut plan, foreign_sysfs, root.cgroup2, spec.privileged);
     places::mounts(&mut plan, spec, folder, root.trees)?;

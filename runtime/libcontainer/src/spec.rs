@@ -126,8 +126,8 @@ pub enum Propagation {
     Shared,
 }
 
-/// The ids of a user namespace: 0 inside is this one on the host, and so on. With one id, the caller's,
-/// it is an ordinary user's.
+/// The ids of a user namespace: 0 inside is this one on the host, and so on. One id, the caller's, or
+/// his own and subordinate ones: an ordinary user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserNamespace {
     /// The host's number of the root inside.
@@ -136,12 +136,14 @@ pub struct UserNamespace {
     pub gid: u32,
     /// How many there are of each.
     pub count: u32,
+    /// An ordinary user's subordinate ids, of users and of groups: where 1 and what follows it are.
+    pub rest: Option<(u32, u32)>,
 }
 
 impl UserNamespace {
-    /// An ordinary user's: files of others cannot be, and much needs another way.
-    pub fn is_single(&self) -> bool {
-        self.count == 1
+    /// An ordinary user's: his own id is the root inside, and much needs another way.
+    pub fn is_ordinary(&self) -> bool {
+        self.count == 1 || self.rest.is_some()
     }
 }
 
@@ -257,12 +259,12 @@ pub struct Spec {
 
 impl Spec {
     /// An ordinary user's container.
-    pub(crate) fn has_one_id(&self) -> bool {
-        self.user_namespace.is_some_and(|ids| ids.is_single())
+    pub(crate) fn is_ordinary(&self) -> bool {
+        self.user_namespace.is_some_and(|ids| ids.is_ordinary())
     }
 
-    /// A container whose ids are others on the host.
+    /// Root's container whose ids are others on the host.
     pub(crate) fn mapped_ids(&self) -> Option<UserNamespace> {
-        self.user_namespace.filter(|ids| !ids.is_single())
+        self.user_namespace.filter(|ids| !ids.is_ordinary())
     }
 }

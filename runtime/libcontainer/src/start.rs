@@ -18,7 +18,7 @@ use crate::kept_root::KeptRoot;
 use crate::mapped::Mapping;
 use crate::plan::{self, Root};
 use crate::spec::{Namespace, RootSource, SharedMemory, Spec, Stdio, UserNamespace};
-use crate::{aside, copy_up, devices, places, root};
+use crate::{aside, copy_up, devices, places, root, subordinate};
 use base::sys::clone::{Answer, Child, Clone, namespace};
 use base::sys::pass::MOST_DESCRIPTORS;
 use base::sys::plan::{Operation, Plan};
@@ -124,11 +124,11 @@ fn act(
         }
     }
     let mapping = Mapping::of(spec, child.pid)?;
-    let one_id = spec.has_one_id();
+    let ordinary = spec.is_ordinary();
     let (mut early, joined) = plan::early(spec);
     // In an ordinary user's namespace the root must be mounted from inside.
     let detached = match &mapping {
-        _ if one_id => None,
+        _ if ordinary => None,
         // The part that does not need the root is on its way before the root is made.
         mapping => {
             send(child, &early, &joined)?;
@@ -143,12 +143,12 @@ fn act(
     let folder = match &detached {
         Some(mount) => root::open(mount)?,
         None => {
-            if !one_id {
+            if !ordinary {
                 answered(child, &early, spec, &mut received)?;
                 early = Plan::new();
             }
             root::mounted_by_child(&mut early, &spec.root, &spec.mount_point)?;
-            let files: &[BorrowedFd<'_>] = if one_id { &joined } else { &[] };
+            let files: &[BorrowedFd<'_>] = if ordinary { &joined } else { &[] };
             send(child, &early, files)?;
             answered(child, &early, spec, &mut received)?;
             received.pop().ok_or_else(|| Error::other("start container: no root was mounted"))?
@@ -294,7 +294,10 @@ fn write_id_maps(pid: Pid, ids: &UserNamespace) -> Result<()> {
         let path = format!("{folder}/{name}");
         std::fs::write(&path, text).on("write", path)
     };
-    if ids.is_single() {
+    if let Some(rest) = ids.rest {
+        return subordinate::write_maps(&pid.as_raw_nonzero(), ids, rest);
+    }
+    if ids.is_ordinary() {
         // Else an ordinary user could leave a group that keeps him from something.
         write("setgroups", "deny")?;
     }

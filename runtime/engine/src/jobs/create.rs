@@ -76,7 +76,7 @@ impl Create {
             host_config,
             ..Record::default()
         };
-        let mut warnings = execdriver::check(&record, engine.user_namespace().is_some())?;
+        let mut warnings = execdriver::check(engine, &record)?;
         warnings.append(&mut dropped);
         let mode = &mut record.host_config.network_mode;
         if mode.is_empty() || mode == "default" {

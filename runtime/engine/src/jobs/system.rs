@@ -52,16 +52,19 @@ pub(crate) fn info(engine: &Engine) -> Result<Info> {
     let name = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let layout = Layout::find();
-    let ordinary_user = engine.user_namespace().is_some();
+    let ordinary_user = engine.is_ordinary();
     let limits = !ordinary_user && layout != Layout::None;
     let (seconds, nanos) = now();
     let folders = engine.folders();
     let mut warnings = Vec::new();
     if ordinary_user {
-        warnings.push(
-            "ordinary user: containers have one id, no limits, and a store of their own"
-                .to_string(),
-        );
+        let others = match engine.user_namespace().is_some_and(|ids| ids.count == 1) {
+            true => "one id, ",
+            false => "",
+        };
+        warnings.push(format!(
+            "ordinary user: containers have {others}no limits, and a store of their own"
+        ));
     }
     let mut security_options = Vec::new();
     // As Docker: a line for what is there, a warning for what is not.

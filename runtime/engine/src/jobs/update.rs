@@ -29,7 +29,7 @@ impl Update {
         let mut host = container.record.host_config.clone();
         merge(&mut host, &self.wanted);
         let warnings = resources::check(&mut host)?;
-        if engine.user_namespace().is_some() && resources::any(&self.wanted) {
+        if engine.is_ordinary() && resources::any(&self.wanted) {
             return Err(Error::unsupported(
                 "limits need root: an ordinary user has no cgroup here",
             ));

@@ -24,7 +24,7 @@ pub(crate) use health::Probe;
 pub(crate) use log::{LogLine, LogReader, Settings as LogSettings, check as check_log};
 pub(crate) use poll::{Config, Monitor};
 pub use process::{monitor_main, worker_main};
-pub(crate) use process::{open_null, spawn_monitor, spawn_probe, spawn_reaper};
+pub(crate) use process::{open_null, spawn_monitor, spawn_probe, spawn_reaper, spawn_sweeper};
 pub(crate) use relay::Relay;
 pub(crate) use restart::Policy;
 pub(crate) use streams::container_outputs;

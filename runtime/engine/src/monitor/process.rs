@@ -84,6 +84,11 @@ pub(crate) fn spawn_reaper(engine: &Engine, id: &str, driver: &str) -> Result<()
     start(engine, WORKER, &["reap", id, driver], &[]).map(drop)
 }
 
+/// Puts away volumes that are out of sight, in a process that nobody waits for.
+pub(crate) fn spawn_sweeper(engine: &Engine) -> Result<()> {
+    start(engine, WORKER, &["sweep"], &[]).map(drop)
+}
+
 /// Starts a worker that probes a container's health.
 pub(crate) fn spawn_probe(engine: &Engine, id: &str) -> Result<Probe> {
     let (report, write) = pipe_with(PipeFlags::CLOEXEC).on("pipe", "worker")?;
@@ -150,6 +155,10 @@ pub fn worker_main(words: Vec<OsString>) -> ExitCode {
             "restart" => start_and_report(&engine, &id, stdin, report.as_ref(), Some(root)),
             "release" => engine.release(&id, word().parse().ok()),
             "reap" => engine.reap(&id, &word()),
+            "sweep" => engine.volumes().sweep().or_else(|error| {
+                engine.become_root(error)?;
+                engine.volumes().sweep()
+            }),
             "probe" => crate::health::probe(&engine, &id).map(|healthy| {
                 tell(report.as_ref(), if healthy { b"+" } else { b"-" }, b"");
             }),
