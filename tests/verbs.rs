@@ -53,6 +53,8 @@ fn restart_makes_a_new_first_process() {
         text.lines().find(|line| line.contains("\"Pid\"")).expect("Pid").to_string()
     };
     let first = pid();
+    // Killed before that, it would never say it.
+    world.until("the first line", || world.ok(&["logs", "box"]) == "begun");
     assert_eq!(world.ok(&["restart", "-t", "0", "box"]), "box");
     assert_ne!(pid(), first);
     world.until("both lines", || world.ok(&["logs", "box"]) == "begun\nbegun");
