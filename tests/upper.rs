@@ -69,7 +69,8 @@ fn what_is_refused() {
     for (flags, want) in [
         (&["--upper", "disk"][..], "invalid upper: disk (known: ram[:SIZE])"),
         (&["--upper", "ram:x"], "invalid size: 'x'"),
-        (&["--storage-opt", "size=1g"], "quotas of disks are not supported yet"),
+        (&["--storage-opt", "size=1g"], "has no project quotas; --upper ram can be limited"),
+        (&["--storage-opt", "size=x"], "invalid size: 'x'"),
         (&["--storage-opt", "x=1"], "unknown option x in --storage-opt"),
         (&["--upper", "ram:1m", "--storage-opt", "size=1m"], "conflicting options: a size by"),
     ] {

@@ -209,7 +209,7 @@ fn both_drivers_give_the_same_tree() {
     drop(vfs.existing("c1", &image, Writable::default()).unwrap());
     vfs.remove("c1").unwrap();
     let overlay = store.driver_called("overlay").unwrap();
-    let root = overlay.create("c2", &image, Writable { volatile: true }).unwrap();
+    let root = overlay.create("c2", &image, Writable { volatile: true, quota: None }).unwrap();
     let RootSource::Overlay { lower, upper, work, volatile, .. } = &root.source else {
         panic!("overlay is mounted")
     };

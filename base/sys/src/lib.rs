@@ -22,6 +22,7 @@ pub mod mount;
 pub mod pass;
 pub mod plan;
 pub mod process;
+pub mod quota;
 pub mod resolve;
 pub mod seccomp;
 pub mod signal;

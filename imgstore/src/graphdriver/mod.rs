@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 pub struct Writable {
     /// It may be lost with the power: it is never synced.
     pub volatile: bool,
+    /// It may take so many bytes, if the file system can see to it.
+    pub quota: Option<u64>,
 }
 
 /// How a root comes to be.

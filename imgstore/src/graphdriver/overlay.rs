@@ -6,10 +6,11 @@ use super::{Driver, Root, RootSource, Writable, make, remove, take_soon, tree_si
 use crate::image::Image;
 use crate::layer::changes::Own;
 use crate::layer::whiteout::Marks;
+use base::sys::quota;
 use base::{OnError, Result};
 use rustix::fs::{AtFlags, Mode, chmodat, mkdirat};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 pub(super) struct Overlay {
@@ -52,6 +53,12 @@ fn fill(folder: &OwnedFd, image: &Image) -> rustix::io::Result<()> {
     if image.layers.is_empty() { make("none", mode) } else { Ok(()) }
 }
 
+/// A container's project: 30 bits of its id, far from the small numbers that administrators choose.
+fn project(id: &str) -> u32 {
+    let bits = id.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0);
+    0x4000_0000 | (bits & 0x3fff_ffff)
+}
+
 impl Driver for Overlay {
     fn name(&self) -> &'static str {
         "overlay"
@@ -59,6 +66,13 @@ impl Driver for Overlay {
 
     fn create(&self, id: &str, image: &Image, writable: Writable) -> Result<Root> {
         let (path, lock) = make(&self.uppers, id)?;
+        // While it is empty: what is made in it inherits.
+        if let Some(bytes) = writable.quota
+            && let Err(e) = quota::limit(lock.as_fd(), project(id), bytes)
+        {
+            let _ = base::files::remove_tree(&path);
+            return Err(e).on_path("limit the size of", &path);
+        }
         if let Err(e) = fill(&lock, image) {
             let _ = base::files::remove_tree(&path);
             return Err(e).on_path("create", &path);

@@ -8,7 +8,7 @@ use crate::monitor;
 use crate::monitor::Policy;
 use crate::monitor::control::Control;
 use crate::volume::{Volume, Volumes, mounts};
-use crate::{events, idmaps};
+use crate::{events, given, idmaps};
 use base::digest::Digest;
 use base::files::{Lock, create_dir_all};
 use base::folders::Folders;
@@ -129,7 +129,8 @@ impl Engine {
     pub(crate) fn root_of(&self, container: &Container, image: &Image) -> Result<RootSource> {
         let volatile = container.is_temporary();
         let driver = self.store()?.driver_called(&container.record.driver)?;
-        let writable = Writable { volatile };
+        let quota = given::disk_limit(&container.record.host_config)?;
+        let writable = Writable { volatile, quota };
         let root = if base::files::exists(&self.upper_folder(container.id())) {
             driver.existing(container.id(), image, writable)?
         } else {

@@ -292,6 +292,9 @@ pub(crate) fn check(engine: &Engine, container: &Record) -> Result<Vec<String>> 
     if given::upper(host)?.is_some() && container.driver != "overlay" {
         return Err(Error::unsupported("--upper ram needs the driver overlay"));
     }
+    if given::disk_limit(host)?.is_some() {
+        check_quota(engine, container)?;
+    }
     namespaces::extra_hosts(host)?;
     namespaces::resolv_conf(host, "")?;
     health::check(container.config.healthcheck.as_ref())?;
@@ -314,6 +317,26 @@ pub(crate) fn check(engine: &Engine, container: &Record) -> Result<Vec<String>> 
         return Err(Error::unsupported("limits need root: an ordinary user has no cgroup here"));
     }
     Ok(warnings)
+}
+
+/// Whether the disk can limit a container.
+fn check_quota(engine: &Engine, container: &Record) -> Result<()> {
+    if container.driver != "overlay" {
+        return Err(Error::unsupported("--storage-opt size needs the driver overlay"));
+    }
+    if engine.is_ordinary() {
+        return Err(Error::unsupported("--storage-opt size needs root"));
+    }
+    let root = &engine.folders().root;
+    if base::sys::quota::is_on(base::files::open_folder(root)?.as_fd()) {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "--storage-opt is supported only for overlay over ext4 with the feature 'project' and the mount \
+         option 'prjquota', or xfs with 'pquota' (Linux 5.14, CONFIG_QFMT_V2 or CONFIG_XFS_QUOTA): {} \
+         has no project quotas; --upper ram can be limited everywhere",
+        root.display()
+    )))
 }
 
 /// What is known and not there.

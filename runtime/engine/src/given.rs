@@ -214,16 +214,22 @@ pub(crate) fn upper(host: &HostConfig) -> Result<Option<u64>> {
         limit = Some(size(text)?);
     }
     match (host.upper.as_str(), host.upper.strip_prefix("ram:"), limit) {
-        ("", _, None) => Ok(None),
-        ("", _, Some(_)) => Err(Error::unsupported(
-            "--storage-opt size: quotas of disks are not supported yet; --upper ram can be limited",
-        )),
+        // Of the disk's, see below.
+        ("", ..) => Ok(None),
         ("ram", _, limit) => Ok(Some(limit.unwrap_or(USUAL))),
         (_, Some(text), None) => size(text).map(Some),
         (_, Some(_), Some(_)) => {
             Err(Error::bad_input("conflicting options: a size by --upper and by --storage-opt"))
         }
         (other, ..) => Err(Error::bad_input(format!("invalid upper: {other} (known: ram[:SIZE])"))),
+    }
+}
+
+/// Bytes of the disk for what the container writes, if there is a limit.
+pub(crate) fn disk_limit(host: &HostConfig) -> Result<Option<u64>> {
+    match host.storage_opt.get("size").filter(|_| host.upper.is_empty()) {
+        Some(text) => Ok(Some(base::text::size::parse(text)? as u64)),
+        None => Ok(None),
     }
 }
 
@@ -272,7 +278,7 @@ mod tests {
             ("ram:", "", None),
             ("ram:0", "", None),
             ("disk", "", None),
-            ("", "1g", None),
+            ("", "1g", Some(None)),
         ] {
             assert_eq!(with(text, size), want, "{text} {size}");
         }
