@@ -14,9 +14,7 @@ use imgstore::graphdriver::RootSource as StoreRoot;
 use libcontainer::capabilities::Capabilities;
 use libcontainer::cgroup::Join;
 use libcontainer::seccomp::Seccomp;
-use libcontainer::{
-    Bind, KeptRoot, Program, RootSource, Spec, Started, Stdio, UserNamespace,
-};
+use libcontainer::{Bind, KeptRoot, Program, RootSource, Spec, Started, Stdio, UserNamespace};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
