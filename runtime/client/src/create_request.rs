@@ -6,7 +6,7 @@
 
 use crate::env_file::{self, Lookup};
 use crate::foreground::Streams;
-use crate::mount_flag;
+use crate::{mount_flag, network_flags};
 use base::flags::Matches;
 use base::json::Empty;
 use base::map::Map;
@@ -102,46 +102,6 @@ pub(crate) fn check_label(text: &str) -> std::result::Result<(), String> {
     }
 }
 
-/// What is wrong with `PORT[-PORT][/PROTOCOL]`.
-pub(crate) fn check_expose(text: &str) -> std::result::Result<(), String> {
-    match exposed(text) {
-        Some(_) => Ok(()),
-        None => Err(["invalid range format for --expose: ", text].concat()),
-    }
-}
-
-/// Each port with its protocol.
-fn exposed(text: &str) -> Option<Vec<String>> {
-    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
-    let protocol = protocol.to_ascii_lowercase();
-    let fits = first > 0 && first <= last && ["tcp", "udp", "sctp"].contains(&protocol.as_str());
-    fits.then(|| (first..=last).map(|port| format!("{port}/{protocol}")).collect())
-}
-
-/// Flags that say something of a network.
-const OF_NETWORKS: [&str; 8] = [
-    "ip",
-    "ip6",
-    "link",
-    "link-local-ip",
-    "mac-address",
-    "network-alias",
-    "publish",
-    "publish-all",
-];
-
-fn refuse_networks(matches: &Matches) -> Result<()> {
-    let given = |name: &&&str| matches.text(name).is_some_and(|text| text != "false");
-    match OF_NETWORKS.iter().find(given) {
-        Some(name) => Err(Error::unsupported(
-            ["--", name, ": networks are not supported yet (--net host has the host's)"].concat(),
-        )),
-        None => Ok(()),
-    }
-}
-
 /// `NAME=VALUE` or `NAME`.
 pub(crate) fn pair(text: &str) -> (String, String) {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
@@ -155,7 +115,7 @@ pub(crate) fn from(matches: &Matches, around: &Around<'_>) -> Result<CreateReque
     if request.config.image.is_empty() {
         return Err(Error::bad_input("invalid reference format"));
     }
-    refuse_networks(matches)?;
+    network_flags::refuse(matches)?;
     volumes(matches, around.folder, &mut request)?;
     host(matches, around, &mut request.options.host_config)?;
     Ok(request)
@@ -186,7 +146,7 @@ fn config(matches: &Matches, around: &Around<'_>) -> Result<ContainerConfig> {
         domainname: text("domainname"),
         exposed_ports: matches
             .list("expose")
-            .filter_map(exposed)
+            .filter_map(network_flags::exposed)
             .flatten()
             .map(|port| (port, Empty))
             .collect(),

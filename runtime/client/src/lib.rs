@@ -20,6 +20,7 @@ mod env_file;
 mod foreground;
 mod format;
 mod mount_flag;
+mod network_flags;
 mod pretty;
 mod progress;
 mod reference;

@@ -51,7 +51,7 @@ macro_rules! container_flags {
                 .checked($crate::env_file::check),
             Flag::text("env-file", "list", "Read in a file of environment variables"),
             Flag::text("expose", "list", "Expose a port or a range of ports")
-                .checked($crate::create_request::check_expose),
+                .checked($crate::network_flags::check_expose),
             Flag::text("group-add", "list", "Add additional groups to join"),
             Flag::text("health-cmd", "string", "Command to run to check health"),
             Flag::text("health-interval", "duration", "Time between running the check (ms|s|m|h)")
