@@ -128,7 +128,9 @@ fn memory_of_another_container() {
     let over = ["exec", "--privileged", "first", "sh", "-c"];
     world.ok(&[&over[..], &["mkdir /x && mount -o bind /x /dev/shm"]].concat());
     refused(&world, &["--ipc", "container:first"], "--ipc container: its /dev/shm is none");
+    // It is told to end, and has ended.
     world.ok(&["kill", "first"]);
+    world.ok(&["wait", "first"]);
     refused(&world, &["--ipc", "container:first"], &format!("non running container: {first}"));
     refused(&world, &["--ipc", "container:"], "No such container");
     world.ok(&["rm", "-f", "first", "private"]);
