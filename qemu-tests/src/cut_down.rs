@@ -3,7 +3,7 @@
 //! kernel's option.
 
 use crate::job::{Job, tests_of};
-use crate::kernels::KERNELS;
+use crate::kernels::{FITTED_WITHOUT, KERNELS, Kernel};
 use base::Result;
 use std::path::Path;
 
@@ -44,6 +44,33 @@ const MACHINES: [CutDown; 8] = [
     CutDown { name: "no-veth", without: &["veth"], ..NOTHING },
     CutDown { name: "no-nf-tables", without: &["nf_tables", "nft_chain_nat"], ..NOTHING },
 ];
+
+/// Kernels of our own, built without an option, which no boot parameter takes away.
+const BUILT: [(&str, &[&str]); 4] = [
+    ("no-seccomp", &["v2"]),
+    ("no-namespaces", &["v2"]),
+    ("no-cgroup-bpf", &["v1", "hybrid", "v2"]),
+    ("bare", &["v1", "v2"]),
+];
+
+/// One boot for each kernel and layout.
+pub fn built_jobs(folder: &Path) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for (name, layouts) in BUILT {
+        let tests = tests_of(&folder.join(name), &[])?;
+        // A test that has a layout's name is about that one.
+        let fits =
+            |test: &str, layout: &str| test == layout || !["v1", "hybrid", "v2"].contains(&test);
+        let is_it = |kernel: &&Kernel| kernel.series.strip_prefix("fitted-") == Some(name);
+        let Some(kernel) = FITTED_WITHOUT.iter().find(is_it) else { continue };
+        for layout in layouts {
+            let mut tests = tests.clone();
+            tests.retain(|(test, _)| fits(test, layout));
+            jobs.push(Job::new(kernel, kernel.arch, layout, tests));
+        }
+    }
+    Ok(jobs)
+}
 
 /// One boot for each machine and layout, on the first kernel.
 pub fn jobs(folder: &Path) -> Result<Vec<Job>> {

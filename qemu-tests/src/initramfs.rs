@@ -15,6 +15,12 @@ pub struct Binaries {
 }
 
 impl Binaries {
+    /// PID 1 of the machines.
+    #[must_use]
+    pub fn guest(&self) -> &[u8] {
+        &self.guest
+    }
+
     /// Reads them from `dist/ARCH/small`, where `cross/build --small` puts them.
     pub fn read(dist: &Path, arch: &str) -> Result<Binaries> {
         let read = |name: &str| {

@@ -6,7 +6,7 @@ use crate::console::Verdict;
 use crate::disk;
 use crate::guest::Configuration;
 use crate::initramfs::{self, Binaries};
-use crate::kernels::{Kernel, Unpacked};
+use crate::kernels::{Kernel, Trouble, Unpacked};
 use crate::machine::{Boot, Machine};
 use crate::session::Session;
 use base::{Error, OnError, Result};
@@ -86,6 +86,8 @@ pub struct Place {
     pub dist: PathBuf,
     /// The hard limit of each boot.
     pub limit: Duration,
+    /// The CPU whose machines the hardware runs; the others are emulated.
+    pub hardware: Option<String>,
     /// Machines at once.
     pub at_once: usize,
 }
@@ -144,6 +146,8 @@ pub struct Fetched {
     pub kernels: BTreeMap<String, Unpacked>,
     /// The kernel's name and why.
     pub failed: Vec<(String, String)>,
+    /// What could not be built, by the kernel's name: its tests have failed.
+    pub not_built: BTreeMap<String, String>,
 }
 
 /// Downloads what the jobs need, one after the other.
@@ -152,9 +156,15 @@ pub fn fetch(cache: &Path, kernels: &[&'static Kernel]) -> Result<Fetched> {
     let mirror = Mirror::of_system();
     let mut fetched = Fetched::default();
     for kernel in kernels {
-        match mirror.as_ref().map_err(Clone::clone).and_then(|mirror| kernel.fetch(cache, mirror)) {
+        let mirror = mirror.as_ref().map_err(|error| Trouble::Download(error.clone()));
+        match mirror.and_then(|mirror| kernel.fetch(cache, mirror)) {
             Ok(unpacked) => drop(fetched.kernels.insert(kernel.name(), unpacked)),
-            Err(error) => fetched.failed.push((kernel.name(), error.message().to_string())),
+            Err(Trouble::Download(error)) => {
+                fetched.failed.push((kernel.name(), error.message().to_string()));
+            }
+            Err(Trouble::Build(error)) => {
+                fetched.not_built.insert(kernel.name(), error.message().to_string());
+            }
         }
     }
     Ok(fetched)
@@ -205,6 +215,9 @@ pub fn commons(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<Commons
 
 fn run_one(place: &Place, fetched: &Fetched, commons: &Commons, job: &Job) -> Result<Report> {
     let key = (job.kernel.name(), job.arch.clone());
+    if let Some(reason) = fetched.not_built.get(&key.0) {
+        return Ok(not_booted(job, reason));
+    }
     let (Some(unpacked), Some(common)) = (fetched.kernels.get(&key.0), commons.get(&key)) else {
         return Ok(not_booted(job, "its kernel was not downloaded"));
     };
@@ -259,6 +272,7 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
         boot_parameters: &job.boot_parameters,
         memory: job.memory,
         more: &devices,
+        hardware: place.hardware.as_deref() == Some(job.kernel.arch),
         limit: job.limit.unwrap_or(place.limit),
         log,
     }

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// After the last result the machine has this long to power off.
 const POWER_OFF: Duration = Duration::from_secs(20);
 
+const HARDWARE: &[&str] = &["-accel", "kvm", "-cpu", "host"];
+const EMULATION: &[&str] = &["-accel", "tcg"];
+
 /// What to boot.
 pub struct Machine<'a> {
     /// The kernel's row.
@@ -26,6 +29,8 @@ pub struct Machine<'a> {
     pub memory: Option<u32>,
     /// More arguments of QEMU.
     pub more: &'a [String],
+    /// Run by the hardware (KVM), not emulated.
+    pub hardware: bool,
     /// The hard limit.
     pub limit: Duration,
     /// Where the console's text is kept.
@@ -53,7 +58,8 @@ impl Machine<'_> {
         let mut command = Command::new(kernel.qemu);
         command
             .args(kernel.machine)
-            .args(["-m", &memory, "-smp", "1", "-accel", "tcg"])
+            .args(["-m", &memory, "-smp", "1"])
+            .args(if self.hardware { HARDWARE } else { EMULATION })
             .args(["-nographic", "-nodefaults", "-serial", "stdio", "-no-reboot"])
             .arg("-kernel")
             .arg(self.image)

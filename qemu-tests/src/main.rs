@@ -6,7 +6,7 @@ use base::{Error, Result};
 use qemu_tests::job::{self, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
-use qemu_tests::{controls, cut_down, disk, least_memory, power_cut};
+use qemu_tests::{controls, cut_down, disk, hardware, host_tests, least_memory, power_cut};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,9 @@ const USAGE: &str = "\
 qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid|v2]… [TEST…]
 
 Without flags: the default set of kernels, every test. --special: only the machines that lack
-something and the controls. --list names kernels and tests, --arches the CPUs whose binaries are
+something and the controls. --kernel fitted: one of our own fragment, and without one option or another;
+they are built. --host-tests: the host's whole-program tests inside a machine. --all: all of it.
+--tcg: emulation, even where the hardware would run machines. --list names kernels and tests, --arches the CPUs whose binaries are
 needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the power cuts
 (the worked example and the store), with so many sampled sets of unflushed writes. --least-memory: no tests, but
 the table of the least memory for each kernel and test.
@@ -30,6 +32,8 @@ const SAMPLES: usize = 60;
 struct Asked {
     all: bool,
     special: bool,
+    host_tests: bool,
+    tcg: bool,
     power_cut: Option<usize>,
     least_memory: bool,
     list: bool,
@@ -55,6 +59,8 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
         match word.as_str() {
             "--all" => asked.all = true,
             "--special" => asked.special = true,
+            "--host-tests" => asked.host_tests = true,
+            "--tcg" => asked.tcg = true,
             "--power-cut" => asked.power_cut = Some(number(&value()?)? as usize),
             "--least-memory" => asked.least_memory = true,
             "--list" => asked.list = true,
@@ -76,7 +82,8 @@ fn kernels(asked: &Asked) -> Vec<(&'static Kernel, &'static str)> {
     let fits = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
     let mut found = Vec::new();
     for kernel in KERNELS.iter().filter(|kernel| asked.all || named || kernel.default) {
-        if !fits(&asked.kernel, kernel.series) {
+        let built = asked.all || asked.kernel.iter().any(|name| name == kernel.series);
+        if !fits(&asked.kernel, kernel.series) || kernel.is_built() && !built {
             continue;
         }
         // Another CPU's binaries on the same kernel take as long to build as those of one more.
@@ -114,18 +121,40 @@ fn jobs(asked: &Asked, tests: &[Test]) -> Vec<Job> {
 /// The machines that lack something, and the controls: on the first kernel of the list. They
 /// belong to every run that does not name kernels, layouts or tests.
 fn special_jobs(asked: &Asked, home: &Path, tests: &[Test]) -> Result<Vec<Job>> {
+    let folder = home.join("cut-down");
+    let mut jobs = Vec::new();
+    if asked.tests.is_empty()
+        && (asked.all || asked.special || asked.kernel.iter().any(|name| name == "fitted"))
+    {
+        jobs.extend(cut_down::built_jobs(&folder)?);
+    }
     let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
     if !asked.special && named.iter().any(|list| !list.is_empty()) {
-        return Ok(Vec::new());
+        return Ok(jobs);
     }
     // The store on ext4 instead of in RAM.
     let kernel = &KERNELS[0];
     let mut on_disk = Job::new(kernel, kernel.arch, "v2", tests.to_vec());
     on_disk.variant = "disk".to_string();
     on_disk.configuration.disk = disk::DEVICE.to_string();
-    let mut jobs = vec![on_disk];
+    jobs.push(on_disk);
     jobs.extend(controls::jobs());
-    jobs.extend(cut_down::jobs(&home.join("cut-down"))?);
+    jobs.extend(cut_down::jobs(&folder)?);
+    Ok(jobs)
+}
+
+/// The host's tests, in each layout that is asked for.
+fn host_jobs(asked: &Asked, place: &Place) -> Result<Vec<Job>> {
+    let layouts: Vec<&str> = match &asked.cgroup[..] {
+        [] => vec!["v1", "hybrid", "v2"],
+        some => some.iter().map(String::as_str).collect(),
+    };
+    let mut jobs = host_tests::jobs(&place.cache, &place.dist, &layouts)?;
+    for job in &mut jobs {
+        job.tests.retain(|(name, _)| {
+            asked.tests.is_empty() || asked.tests.iter().any(|part| name.contains(part.as_str()))
+        });
+    }
     Ok(jobs)
 }
 
@@ -141,16 +170,19 @@ fn one_layout(arch: &str) -> &'static str {
 fn run() -> Result<ExitCode> {
     let asked = parse(std::env::args().skip(1))?;
     let home = PathBuf::from("qemu-tests");
-    let tests = job::tests_of(&home.join("tests"), &asked.tests)?;
+    let only: &[String] = if asked.host_tests { &[] } else { &asked.tests };
+    let tests = job::tests_of(&home.join("tests"), only)?;
     let mut jobs = jobs(&asked, &tests);
-    if asked.special {
+    if asked.special || asked.host_tests {
         jobs.clear();
     }
-    if !asked.least_memory {
+    if !asked.least_memory && !asked.host_tests {
         jobs.extend(special_jobs(&asked, &home, &tests)?);
     }
+    let host_tests = asked.host_tests || asked.all && !asked.least_memory;
     if asked.arches || asked.list {
         let mut arches: Vec<&str> = jobs.iter().map(|job| job.arch.as_str()).collect();
+        arches.extend(host_tests.then_some(KERNELS[0].arch));
         arches.sort_unstable();
         arches.dedup();
         if asked.arches {
@@ -161,15 +193,20 @@ fn run() -> Result<ExitCode> {
         tests.iter().for_each(|(name, _)| println!("test {name}"));
         return Ok(ExitCode::SUCCESS);
     }
-    if jobs.is_empty() {
-        return Err(Error::bad_input("no kernel fits; --all --list names them"));
-    }
-    let place = Place {
+    let mut place = Place {
         cache: PathBuf::from("target/qemu"),
         dist: PathBuf::from("dist"),
         limit: Duration::from_secs(asked.limit.unwrap_or(240)),
+        hardware: None,
         at_once: std::thread::available_parallelism().map_or(1, usize::from),
     };
+    if host_tests {
+        // The longest: first.
+        jobs.splice(0..0, host_jobs(&asked, &place)?);
+    }
+    if jobs.is_empty() {
+        return Err(Error::bad_input("no kernel fits; --all --list names them"));
+    }
     let mut wanted: Vec<&'static Kernel> = Vec::new();
     for job in &jobs {
         if !wanted.iter().any(|kernel| kernel.name() == job.kernel.name()) {
@@ -177,7 +214,10 @@ fn run() -> Result<ExitCode> {
         }
     }
     let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
-    let whole = !asked.least_memory && !asked.special && named.iter().all(|list| list.is_empty());
+    let whole = !asked.least_memory
+        && !asked.special
+        && !asked.host_tests
+        && named.iter().all(|list| list.is_empty());
     let samples = asked.power_cut.or(whole.then_some(SAMPLES));
     // Before anything is mounted for it.
     if samples.is_some()
@@ -187,8 +227,18 @@ fn run() -> Result<ExitCode> {
     }
     let fetched = job::fetch(&place.cache, &wanted)?;
     print!("{}", summary::of_kernels(&fetched));
-    let possible: Vec<Job> =
-        jobs.into_iter().filter(|job| fetched.kernels.contains_key(&job.kernel.name())).collect();
+    let is_possible = |job: &Job| {
+        let name = job.kernel.name();
+        fetched.kernels.contains_key(&name) || fetched.not_built.contains_key(&name)
+    };
+    let possible: Vec<Job> = jobs.into_iter().filter(is_possible).collect();
+    if asked.tcg {
+        println!("machines: emulation (TCG): as asked");
+    } else {
+        let (hardware, why) = hardware::probe(&place, &fetched, &possible)?;
+        println!("machines: {why}");
+        place.hardware = hardware;
+    }
     if asked.least_memory {
         least_memory::run(&place, &fetched, &possible)?;
         return Ok(ExitCode::SUCCESS);

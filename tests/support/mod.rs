@@ -29,6 +29,12 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// So many times as long as on a machine of its own, where the machine is an emulated one.
+pub fn patience() -> u32 {
+    let factor = std::env::var("CORACLE_TEST_PATIENCE").ok();
+    factor.map_or(1, |factor| factor.parse().expect("CORACLE_TEST_PATIENCE"))
+}
+
 /// What a command gave.
 #[derive(Debug)]
 pub struct Done {
@@ -118,7 +124,7 @@ impl World {
 
     /// Waits until a condition holds.
     pub fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(10) * patience();
         while !condition() {
             assert!(Instant::now() < end, "waited in vain: {what}");
             std::thread::sleep(Duration::from_millis(10));
@@ -127,7 +133,7 @@ impl World {
 
     /// Compares the machine with how it was. Call it at the end of each test.
     pub fn finish(self) {
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(5) * patience();
         loop {
             let after = Snapshot::take(&self);
             let left = after.beyond(&self.before);
@@ -320,7 +326,7 @@ impl Terminal {
 
     /// Waits until this text has come, and forgets everything up to it.
     pub fn expect(&mut self, text: &str) -> &mut Terminal {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(10) * patience();
         loop {
             if let Some(place) = self.seen.find(text) {
                 self.seen.drain(..place + text.len());
@@ -342,7 +348,7 @@ impl Terminal {
 
     /// The command's exit code.
     pub fn end(mut self) -> i32 {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(10) * patience();
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 return status.code().expect("code");

@@ -3,6 +3,7 @@
 
 mod cgroups;
 mod features;
+mod new_root;
 pub mod probe;
 mod runner;
 
@@ -31,6 +32,8 @@ pub struct Configuration {
     pub without: Vec<String>,
     /// The root folder's place: empty for RAM, else a block device, and after a blank its file system (ext4).
     pub disk: String,
+    /// A disk whose ext4 becomes the root, with programs of its own; empty for the initramfs alone.
+    pub root: String,
     /// What goes wrong on purpose (the controls): `hang`, `panic`, `reboot`, `broken`.
     pub instead: String,
 }
@@ -48,6 +51,7 @@ impl Configuration {
                 "sysctl" => configuration.sysctl.push(value),
                 "without" => configuration.without.push(value),
                 "disk" => configuration.disk = value,
+                "root" => configuration.root = value,
                 "instead" => configuration.instead = value,
                 _ => (),
             }
@@ -65,7 +69,8 @@ impl Configuration {
         for value in &self.without {
             text.push_str(&format!("without {value}\n"));
         }
-        for (key, value) in [("disk", &self.disk), ("instead", &self.instead)] {
+        for (key, value) in [("disk", &self.disk), ("root", &self.root), ("instead", &self.instead)]
+        {
             if !value.is_empty() {
                 text.push_str(&format!("{key} {value}\n"));
             }
@@ -131,6 +136,10 @@ fn prepare() -> Result<(), String> {
         std::fs::write(format!("/proc/sys/{path}"), value)
             .map_err(|error| format!("sysctl {setting}: {error}"))?;
     }
+    let tests = match configuration.root.as_str() {
+        "" => TESTS.to_string(),
+        device => new_root::enter(device)?,
+    };
     cgroups::mount_all(&configuration.cgroup)?;
     if !configuration.disk.is_empty() {
         let folder = "/var/lib/coracle";
@@ -140,7 +149,7 @@ fn prepare() -> Result<(), String> {
     }
     let _ = rustix::system::sethostname(b"device");
     control(&configuration.instead)?;
-    runner::run_all(Path::new(TESTS))
+    runner::run_all(Path::new(&tests), !configuration.root.is_empty())
 }
 
 fn load_modules(without: &[String]) -> Result<(), String> {

@@ -11,27 +11,34 @@ use std::time::{Duration, Instant};
 
 /// For one command, on an emulated and busy machine.
 const COMMAND_LIMIT: Duration = Duration::from_secs(100);
+/// The same for one of the host's tests, which is many commands.
+const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
+/// How much of a failed command's output is kept on the console.
+const SHOWN: usize = 16 << 10;
 /// For what is tried again until it is right, and for what must have gone.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs every test of the folder, in the order of their names.
-pub(super) fn run_all(folder: &Path) -> Result<(), String> {
+/// Runs every test of the folder, in the order of their names. `programs`: they are the host's test
+/// programs, which find and make for themselves what they need.
+pub(super) fn run_all(folder: &Path, programs: bool) -> Result<(), String> {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("tests: {error}"))?;
     let mut names: Vec<String> =
         entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     // The image that the tests use; the test of loading itself brings its own folder.
     let archive = format!("{IMAGES}/probe.tar");
-    let loaded = run(&["coracle".into(), "load".into(), "-i".into(), archive])?;
-    if loaded.code != 0 {
-        say(&format!("note load of the tests' image: {}", loaded.errors.trim()));
+    if !programs {
+        let loaded = run(&["coracle".into(), "load".into(), "-i".into(), archive], false)?;
+        if loaded.code != 0 {
+            say(&format!("note load of the tests' image: {}", loaded.errors.trim()));
+        }
     }
     for name in &names {
         let text = std::fs::read_to_string(folder.join(name).join("session"));
         let text = text.map_err(|error| format!("test {name}: {error}"))?;
         let begin = Instant::now();
         let result = match Session::parse(&text) {
-            Ok(session) => run_session(&session),
+            Ok(session) => run_session(&session, programs),
             Err(error) => Outcome::Failed(error),
         };
         let seconds = begin.elapsed().as_secs_f32();
@@ -51,13 +58,13 @@ enum Outcome {
     Skipped(String),
 }
 
-fn run_session(session: &Session) -> Outcome {
+fn run_session(session: &Session, programs: bool) -> Outcome {
     if let Some(reason) = session.needs.iter().find_map(|name| missing(name)) {
         return Outcome::Skipped(reason);
     }
     let before = left();
     for step in &session.steps {
-        if let Err(reason) = run_step(step) {
+        if let Err(reason) = run_step(step, programs) {
             put_away();
             return Outcome::Failed(format!(
                 "line {}: {}: {reason}",
@@ -79,12 +86,33 @@ fn run_session(session: &Session) -> Outcome {
     }
 }
 
-fn run_step(step: &Step) -> Result<(), String> {
+fn run_step(step: &Step, programs: bool) -> Result<(), String> {
+    let mut last = None;
     let once = || {
-        let done = run(&step.words)?;
-        step.check(done.code, &done.output, &done.errors)
+        let done = run(&step.words, programs)?;
+        let result = step.check(done.code, &done.output, &done.errors);
+        last = Some(done);
+        result
     };
-    if step.again { wait_until(PATIENCE, once) } else { once() }
+    let result = if step.again {
+        wait_until(PATIENCE, once)
+    } else {
+        {
+            once
+        }
+        ()
+    };
+    // For the console's log; the reason is one line.
+    if let (Err(_), Some(done)) = (&result, last) {
+        for line in done.output.lines().chain(done.errors.lines()).scan(0, |size, line| {
+            *size += line.len();
+            (*size < SHOWN).then_some(line)
+        }) {
+            let _ =
+                rustix::io::write(rustix::stdio::stdout(), format!("    | {line}\n").as_bytes());
+        }
+    }
+    result
 }
 
 fn wait_until(
@@ -115,7 +143,7 @@ struct Done {
 }
 
 /// Runs a command. Its streams are files: what it leaves running must not keep us waiting.
-fn run(words: &[String]) -> Result<Done, String> {
+fn run(words: &[String], programs: bool) -> Result<Done, String> {
     let (program, arguments) = words.split_first().ok_or("no command")?;
     let open = |name: &str| std::fs::File::create(name).map_err(|error| format!("{name}: {error}"));
     let (output, errors) = ("/run/test-output", "/run/test-errors");
@@ -123,17 +151,21 @@ fn run(words: &[String]) -> Result<Done, String> {
     command
         .args(arguments)
         .env_clear()
-        .env("PATH", "/bin")
+        .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", "/root")
-        // Named, for it lies in RAM where the machine has no disk.
-        .env("CORACLE_ROOT", "/var/lib/coracle")
         .stdin(Stdio::null())
         .stdout(open(output)?)
         .stderr(open(errors)?)
         .process_group(0);
+    if programs {
+        command.env("CORACLE_BIN", "/usr/bin/coracle").env("CORACLE_TEST_PATIENCE", "6");
+    } else {
+        // Named, for it lies in RAM where the machine has no disk.
+        command.env("CORACLE_ROOT", "/var/lib/coracle");
+    }
     let child = command.spawn().map_err(|error| format!("start {program}: {error}"))?;
     let pid = Pid::from_raw(child.id() as i32).ok_or("no process id")?;
-    let code = wait_for(pid)?;
+    let code = wait_for(pid, if programs { PROGRAM_LIMIT } else { COMMAND_LIMIT })?;
     let read = |name: &str| {
         let bytes = std::fs::read(name).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
@@ -141,7 +173,7 @@ fn run(words: &[String]) -> Result<Done, String> {
     Ok(Done { code, output: read(output), errors: read(errors) })
 }
 
-fn wait_for(pid: Pid) -> Result<i32, String> {
+fn wait_for(pid: Pid, limit: Duration) -> Result<i32, String> {
     let begin = Instant::now();
     let code = |status: WaitStatus| {
         status
@@ -156,10 +188,10 @@ fn wait_for(pid: Pid) -> Result<i32, String> {
             Ok(None) => (),
             Err(errno) => return Err(format!("wait: {errno}")),
         }
-        if begin.elapsed() > COMMAND_LIMIT {
+        if begin.elapsed() > limit {
             let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
             let _ = waitpid(Some(pid), WaitOptions::empty());
-            return Err(format!("no end after {} s", COMMAND_LIMIT.as_secs()));
+            return Err(format!("no end after {} s", limit.as_secs()));
         }
         std::thread::sleep(Duration::from_millis(3));
     }
@@ -202,9 +234,9 @@ fn left() -> Vec<String> {
 /// After a failure, so that the next test has a fresh beginning.
 fn put_away() {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_string()).collect::<Vec<_>>();
-    if let Ok(done) = run(&words(&["coracle", "ps", "-aq"])) {
+    if let Ok(done) = run(&words(&["coracle", "ps", "-aq"]), false) {
         for id in done.output.lines() {
-            let _ = run(&words(&["coracle", "rm", "-f", id]));
+            let _ = run(&words(&["coracle", "rm", "-f", id]), false);
         }
     }
 }

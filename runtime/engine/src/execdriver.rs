@@ -281,7 +281,13 @@ pub(crate) fn check(engine: &Engine, container: &Record) -> Result<Vec<String>> 
             return Err(Error::not_found(format!("network {other} not found")));
         }
     }
-    security::of(host)?;
+    if security::of(host)?.lacks_filter {
+        warnings.push(
+            "seccomp is not enabled in your kernel (kernel option CONFIG_SECCOMP_FILTER): the container \
+             runs without a filter of system calls."
+                .to_string(),
+        );
+    }
     given::devices(host)?;
     given::limits(host)?;
     given::tmpfs(host)?;

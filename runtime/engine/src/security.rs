@@ -12,6 +12,8 @@ pub(crate) struct Security {
     pub(crate) capabilities: Capabilities,
     pub(crate) no_new_privileges: bool,
     pub(crate) seccomp: Seccomp,
+    /// The default profile would be loaded, if this kernel had filters.
+    pub(crate) lacks_filter: bool,
     /// Nothing in /proc and /sys is hidden or read-only.
     pub(crate) system_paths: bool,
     /// The profile to enter.
@@ -57,6 +59,7 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
         seccomp::check(text)?;
     }
     let supported = base::sys::seccomp::is_supported();
+    let lacks_filter = !supported && profile != Some(Seccomp::Unconfined) && !host.privileged;
     let seccomp = match profile {
         Some(Seccomp::Document(_)) if !supported => {
             return Err(Error::unsupported(
@@ -76,7 +79,7 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
     };
     let system_paths = unconfined(&host.masked_paths)? & unconfined(&host.readonly_paths)?;
     let apparmor = labels::apparmor(apparmor, host.privileged)?;
-    Ok(Security { capabilities, no_new_privileges, seccomp, system_paths, apparmor })
+    Ok(Security { capabilities, no_new_privileges, seccomp, lacks_filter, system_paths, apparmor })
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use base::{Error, OnError, Result};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// A container's running first process.
 pub struct Started {
@@ -82,7 +83,11 @@ fn clone_and_act(spec: &Spec, stdio: &Stdio, cgroup: Option<&Cgroup>) -> Result<
         },
         parent_waits: spec.parent_waits,
     })
-    .map_err(|errno| cannot_clone(errno, spec.user_namespace.is_some()))?;
+    .map_err(|errno| {
+        // That of the network comes later, but is worth the same line.
+        let own_network = matches!(chosen.network, Namespace::Own);
+        cannot_clone(errno, namespaces | if own_network { namespace::NET } else { 0 })
+    })?;
     let result = act(spec, stdio, cgroup, &child);
     if result.is_err() {
         let _ = child.process.signal(Signal::KILL);
@@ -94,12 +99,12 @@ fn clone_and_act(spec: &Spec, stdio: &Stdio, cgroup: Option<&Cgroup>) -> Result<
     Ok(Started { pid: child.pid, process: child.process, terminal, root })
 }
 
-fn cannot_clone(errno: Errno, user_namespace: bool) -> Error {
+fn cannot_clone(errno: Errno, namespaces: u64) -> Error {
+    let user_namespace = namespaces & namespace::USER != 0;
     match errno {
-        Errno::INVAL => Error::unsupported(
-            "clone: the kernel lacks one of CONFIG_NAMESPACES, CONFIG_UTS_NS, CONFIG_IPC_NS, \
-             CONFIG_USER_NS, CONFIG_PID_NS",
-        ),
+        Errno::INVAL => {
+            lacking(namespaces).unwrap_or_else(|| Error::os("clone", &"container", errno))
+        }
         // ENOSPC: the limit of namespaces is reached, or 0.
         Errno::PERM | Errno::NOSPC | Errno::USERS if user_namespace => Error::unsupported(format!(
             "{}: user namespaces are not allowed here (kernel.unprivileged_userns_clone, \
@@ -108,6 +113,25 @@ fn cannot_clone(errno: Errno, user_namespace: bool) -> Error {
         )),
         errno => Error::os("clone", &"container", errno),
     }
+}
+
+/// The kernel's options for those of these namespaces that it does not have.
+fn lacking(namespaces: u64) -> Option<Error> {
+    let options: Vec<&str> = [
+        (namespace::UTS, "uts", "CONFIG_UTS_NS"),
+        (namespace::IPC, "ipc", "CONFIG_IPC_NS"),
+        (namespace::PID, "pid", "CONFIG_PID_NS"),
+        (namespace::NET, "net", "CONFIG_NET_NS"),
+        (namespace::USER, "user", "CONFIG_USER_NS"),
+    ]
+    .into_iter()
+    .filter(|(flag, name, _)| {
+        namespaces & flag != 0 && !Path::new("/proc/self/ns").join(name).exists()
+    })
+    .map(|(_, _, option)| option)
+    .collect();
+    let options = options.join(", ");
+    (!options.is_empty()).then(|| Error::unsupported(format!("clone: the kernel lacks {options}")))
 }
 
 /// Gives the terminal's master, if there is one, and the root, if it is to be kept.
@@ -272,6 +296,12 @@ pub(crate) fn step_failed(plan: &Plan, offset: usize, errno: Errno) -> Error {
             errno => return Error::bad_input(format!("exec: {object:?}: {}", reason(errno))),
         };
         return Error::bad_input(format!("exec: {object:?}: {reason}"));
+    }
+    if plan.bytes().get(offset) == Some(&(Operation::Unshare as u8))
+        && errno == Errno::INVAL
+        && let Some(error) = lacking(namespace::NET)
+    {
+        return error;
     }
     if plan.bytes().get(offset) == Some(&(Operation::Filter as u8))
         && matches!(errno, Errno::INVAL | Errno::NOSYS)
