@@ -188,10 +188,7 @@ impl Apt {
         let names = self.output("apt-cache", &["pkgnames", prefix])?;
         let mut best: Option<Package> = None;
         for name in names.lines().filter(|name| is_version_between(name, prefix, suffix)) {
-            let shown = self.output("apt-cache", &["show", "--no-all-versions", name])?;
-            let version = shown.lines().find_map(|line| line.strip_prefix("Version: "));
-            let Some(version) = version else { continue };
-            let package = Package { name: name.to_string(), version: version.to_string() };
+            let Some(package) = self.shown(name)? else { continue };
             if best.as_ref().is_none_or(|best| is_newer(&package.version, &best.version)) {
                 best = Some(package);
             }
@@ -202,6 +199,23 @@ impl Apt {
                 self.suite, self.architecture
             ))
         })
+    }
+
+    /// The package of this name.
+    pub fn named(&self, name: &str) -> Result<Package> {
+        self.update()?;
+        let missing = || {
+            let (suite, architecture) = (&self.suite, &self.architecture);
+            Error::not_found(format!("no index of {suite} for {architecture} offers {name}"))
+        };
+        self.shown(name).ok().flatten().ok_or_else(missing)
+    }
+
+    fn shown(&self, name: &str) -> Result<Option<Package>> {
+        let shown = self.output("apt-cache", &["show", "--no-all-versions", name])?;
+        let version = shown.lines().find_map(|line| line.strip_prefix("Version: "));
+        let name = name.to_string();
+        Ok(version.map(|version| Package { name, version: version.to_string() }))
     }
 
     /// Downloads a package, unless it is there, and gives its file.

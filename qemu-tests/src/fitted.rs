@@ -15,6 +15,9 @@ use std::process::{Command, Stdio};
 /// What coracle needs, and what QEMU's machine needs.
 const FRAGMENTS: [&str; 2] = ["cross/kernel/coracle.config", "cross/kernel/qemu-x86_64.config"];
 
+/// The series whose version 1 cgroups are whole.
+const PACKAGE: &str = "linux-source-6.1";
+
 /// What a build is made of.
 struct Build<'a> {
     /// For messages and logs.
@@ -34,9 +37,9 @@ pub(crate) fn fetch(
     mirror: &Mirror,
     name: &str,
     without: &[&str],
-) -> Result<Unpacked, Trouble> {
+) -> std::result::Result<Unpacked, Trouble> {
     let apt = Apt::new(cache, mirror, "amd64", "bookworm").map_err(Trouble::Download)?;
-    let package = apt.newest("linux-source-6.", "").map_err(Trouble::Download)?;
+    let package = apt.named(PACKAGE).map_err(Trouble::Download)?;
     let deb = apt.download(&package).map_err(Trouble::Download)?;
     let home = cache.join("fitted");
     let built = || -> Result<(PathBuf, String)> {

@@ -65,6 +65,9 @@ pub fn probe(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<(Option<S
                 boot.took.as_secs_f32()
             ),
         )),
-        (_, ending) => none(format!("{DEVICE} {}", boot.console.why_incomplete(ending))),
+        (_, Ending::Deadline(seconds)) => {
+            none(format!("{DEVICE} is there, but booted no kernel within {seconds} s"))
+        }
+        (_, Ending::Itself) => none(format!("{DEVICE} is there, but QEMU ended without a boot")),
     }
 }

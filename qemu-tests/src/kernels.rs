@@ -176,33 +176,28 @@ pub const KERNELS: &[Kernel] = &[
 
 /// Our own without something, for the machines of `cut_down.rs`.
 pub const FITTED_WITHOUT: &[Kernel] = &[
-    fitted("fitted-no-seccomp", &["CONFIG_SECCOMP", "CONFIG_SECCOMP_FILTER"]),
     fitted(
-        "fitted-no-namespaces",
+        "fitted-bare",
         &[
+            "CONFIG_SECCOMP",
+            "CONFIG_SECCOMP_FILTER",
             "CONFIG_NAMESPACES",
             "CONFIG_UTS_NS",
             "CONFIG_IPC_NS",
             "CONFIG_PID_NS",
             "CONFIG_NET_NS",
             "CONFIG_USER_NS",
-        ],
-    ),
-    fitted("fitted-no-cgroup-bpf", &["CONFIG_CGROUP_BPF"]),
-    fitted(
-        "fitted-bare",
-        &[
+            "CONFIG_CGROUP_BPF",
+            "CONFIG_MEMCG",
             "CONFIG_SYSVIPC",
             "CONFIG_POSIX_MQUEUE",
-            "CONFIG_IPC_NS",
-            "CONFIG_USER_NS",
-            "CONFIG_TMPFS_XATTR",
-            "CONFIG_DEVTMPFS",
-            "CONFIG_PROC_CHILDREN",
             "CONFIG_INOTIFY_USER",
-            "CONFIG_MEMCG",
+            "CONFIG_PROC_CHILDREN",
+            "CONFIG_DEVTMPFS",
+            "CONFIG_TMPFS_XATTR",
         ],
     ),
+    fitted("fitted-no-seccomp", &["CONFIG_SECCOMP", "CONFIG_SECCOMP_FILTER"]),
 ];
 
 const fn fitted(series: &'static str, without: &'static [&'static str]) -> Kernel {
@@ -244,7 +239,7 @@ impl Kernel {
     }
 
     /// Gets the newest package that the index offers, and unpacks it; or builds it.
-    pub fn fetch(&self, cache: &Path, mirror: &Mirror) -> Result<Unpacked, Trouble> {
+    pub fn fetch(&self, cache: &Path, mirror: &Mirror) -> std::result::Result<Unpacked, Trouble> {
         match &self.source {
             Source::Package { debian, suite, name } => {
                 package(cache, mirror, debian, suite, *name).map_err(Trouble::Download)

@@ -88,20 +88,13 @@ fn run_session(session: &Session, programs: bool) -> Outcome {
 
 fn run_step(step: &Step, programs: bool) -> Result<(), String> {
     let mut last = None;
-    let once = || {
+    let mut once = || {
         let done = run(&step.words, programs)?;
         let result = step.check(done.code, &done.output, &done.errors);
         last = Some(done);
         result
     };
-    let result = if step.again {
-        wait_until(PATIENCE, once)
-    } else {
-        {
-            once
-        }
-        ()
-    };
+    let result = if step.again { wait_until(PATIENCE, once) } else { once() };
     // For the console's log; the reason is one line.
     if let (Err(_), Some(done)) = (&result, last) {
         for line in done.output.lines().chain(done.errors.lines()).scan(0, |size, line| {

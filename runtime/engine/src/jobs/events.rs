@@ -40,8 +40,7 @@ impl Events {
         let first = nanos(self.since.unwrap_or_else(base::text::time::now));
         let last = self.until.map(nanos);
         let mut reader = Reader::new(engine.folders());
-        let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
-            .on("inotify", "events")?;
+        let changes = super::logs::watcher("events")?;
         let watched = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE;
         inotify::add_watch(&changes, reader.folder()?, watched).on("watch", "events")?;
         loop {

@@ -125,8 +125,7 @@ impl Logs {
 }
 
 fn watch(folders: &[&Path]) -> Result<std::os::fd::OwnedFd> {
-    let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
-        .on("inotify", "log")?;
+    let changes = watcher("log")?;
     let events = inotify::WatchFlags::MODIFY
         | inotify::WatchFlags::CREATE
         | inotify::WatchFlags::MOVED_TO
@@ -137,6 +136,18 @@ fn watch(folders: &[&Path]) -> Result<std::os::fd::OwnedFd> {
         let _ = inotify::add_watch(&changes, *folder, events);
     }
     Ok(changes)
+}
+
+/// What will tell of changes.
+pub(super) fn watcher(what: &str) -> Result<std::os::fd::OwnedFd> {
+    inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).map_err(|errno| {
+        match errno {
+            rustix::io::Errno::NOSYS => {
+                Error::unsupported(format!("follow {what}: the kernel lacks CONFIG_INOTIFY_USER"))
+            }
+            errno => Error::os("inotify", &what, errno),
+        }
+    })
 }
 
 /// Until something changes in the run folder; a second at most, because a killed monitor changes
