@@ -150,6 +150,15 @@ pub struct Fetched {
     pub not_built: BTreeMap<String, String>,
 }
 
+impl Fetched {
+    /// Adds what was fetched later.
+    pub fn add(&mut self, other: Fetched) {
+        self.kernels.extend(other.kernels);
+        self.failed.extend(other.failed);
+        self.not_built.extend(other.not_built);
+    }
+}
+
 /// Downloads what the jobs need, one after the other.
 pub fn fetch(cache: &Path, kernels: &[&'static Kernel]) -> Result<Fetched> {
     std::fs::create_dir_all(cache).on_path("mkdir", cache)?;

@@ -175,30 +175,27 @@ pub const KERNELS: &[Kernel] = &[
 ];
 
 /// Our own without something, for the machines of `cut_down.rs`.
-pub const FITTED_WITHOUT: &[Kernel] = &[
-    fitted(
-        "fitted-bare",
-        &[
-            "CONFIG_SECCOMP",
-            "CONFIG_SECCOMP_FILTER",
-            "CONFIG_NAMESPACES",
-            "CONFIG_UTS_NS",
-            "CONFIG_IPC_NS",
-            "CONFIG_PID_NS",
-            "CONFIG_NET_NS",
-            "CONFIG_USER_NS",
-            "CONFIG_CGROUP_BPF",
-            "CONFIG_MEMCG",
-            "CONFIG_SYSVIPC",
-            "CONFIG_POSIX_MQUEUE",
-            "CONFIG_INOTIFY_USER",
-            "CONFIG_PROC_CHILDREN",
-            "CONFIG_DEVTMPFS",
-            "CONFIG_TMPFS_XATTR",
-        ],
-    ),
-    fitted("fitted-no-seccomp", &["CONFIG_SECCOMP", "CONFIG_SECCOMP_FILTER"]),
-];
+pub const FITTED_WITHOUT: &[Kernel] = &[fitted(
+    "fitted-bare",
+    &[
+        "CONFIG_SECCOMP",
+        "CONFIG_SECCOMP_FILTER",
+        "CONFIG_NAMESPACES",
+        "CONFIG_UTS_NS",
+        "CONFIG_IPC_NS",
+        "CONFIG_PID_NS",
+        "CONFIG_NET_NS",
+        "CONFIG_USER_NS",
+        "CONFIG_CGROUP_BPF",
+        "CONFIG_MEMCG",
+        "CONFIG_SYSVIPC",
+        "CONFIG_POSIX_MQUEUE",
+        "CONFIG_INOTIFY_USER",
+        "CONFIG_PROC_CHILDREN",
+        "CONFIG_DEVTMPFS",
+        "CONFIG_TMPFS_XATTR",
+    ],
+)];
 
 const fn fitted(series: &'static str, without: &'static [&'static str]) -> Kernel {
     Kernel {

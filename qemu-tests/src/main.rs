@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use base::{Error, Result};
-use qemu_tests::job::{self, Job, Place, Test};
+use qemu_tests::job::{self, Fetched, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
 use qemu_tests::{controls, cut_down, disk, hardware, host_tests, least_memory, power_cut};
@@ -167,6 +167,25 @@ fn one_layout(arch: &str) -> &'static str {
     }
 }
 
+fn kernels_of(jobs: &[Job]) -> Vec<&'static Kernel> {
+    let mut wanted: Vec<&'static Kernel> = Vec::new();
+    for job in jobs {
+        if !wanted.iter().any(|kernel| kernel.name() == job.kernel.name()) {
+            wanted.push(job.kernel);
+        }
+    }
+    wanted
+}
+
+/// Those whose kernel is there, or is known to be missing for a reason that counts.
+fn possible(jobs: Vec<Job>, fetched: &Fetched) -> Vec<Job> {
+    let is_possible = |job: &Job| {
+        let name = job.kernel.name();
+        fetched.kernels.contains_key(&name) || fetched.not_built.contains_key(&name)
+    };
+    jobs.into_iter().filter(is_possible).collect()
+}
+
 fn run() -> Result<ExitCode> {
     let asked = parse(std::env::args().skip(1))?;
     let home = PathBuf::from("qemu-tests");
@@ -207,12 +226,6 @@ fn run() -> Result<ExitCode> {
     if jobs.is_empty() {
         return Err(Error::bad_input("no kernel fits; --all --list names them"));
     }
-    let mut wanted: Vec<&'static Kernel> = Vec::new();
-    for job in &jobs {
-        if !wanted.iter().any(|kernel| kernel.name() == job.kernel.name()) {
-            wanted.push(job.kernel);
-        }
-    }
     let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
     let whole = !asked.least_memory
         && !asked.special
@@ -225,13 +238,11 @@ fn run() -> Result<ExitCode> {
     {
         return Ok(ExitCode::from(code as u8));
     }
-    let fetched = job::fetch(&place.cache, &wanted)?;
+    let (built, jobs): (Vec<Job>, Vec<Job>) =
+        jobs.into_iter().partition(|job| job.kernel.is_built());
+    let mut fetched = job::fetch(&place.cache, &kernels_of(&jobs))?;
     print!("{}", summary::of_kernels(&fetched));
-    let is_possible = |job: &Job| {
-        let name = job.kernel.name();
-        fetched.kernels.contains_key(&name) || fetched.not_built.contains_key(&name)
-    };
-    let possible: Vec<Job> = jobs.into_iter().filter(is_possible).collect();
+    let possible = possible(jobs, &fetched);
     if asked.tcg {
         println!("machines: emulation (TCG): as asked");
     } else {
@@ -240,12 +251,15 @@ fn run() -> Result<ExitCode> {
         place.hardware = hardware;
     }
     if asked.least_memory {
+        fetched.add(job::fetch(&place.cache, &kernels_of(&built))?);
+        let possible = [possible, built].concat();
         least_memory::run(&place, &fetched, &possible)?;
         return Ok(ExitCode::SUCCESS);
     }
     let samples = samples.filter(|_| fetched.kernels.contains_key(&KERNELS[0].name()));
-    // Beside the others: most of it is replay on the host.
-    let (reports, example) = std::thread::scope(|scope| {
+    let told = |report: &job::Report| print!("{}", summary::of_report(report));
+    let (reports, example, more) = std::thread::scope(|scope| {
+        // Beside the others: most of it is replay on the host.
         let example = samples.map(|samples| {
             let (place, fetched) = (&place, &fetched);
             scope.spawn(move || -> Result<_> {
@@ -253,15 +267,21 @@ fn run() -> Result<ExitCode> {
                 Ok([example, power_cut::store::run(place, fetched, samples)?])
             })
         });
+        // A build takes minutes, too.
+        let builder = scope.spawn(|| job::fetch(&place.cache, &kernels_of(&built)));
         let reports = match asked.power_cut {
             Some(_) => Ok(Vec::new()),
-            None => job::run(&place, &fetched, &possible, &|report| {
-                print!("{}", summary::of_report(report));
-            }),
+            None => job::run(&place, &fetched, &possible, &told),
         };
-        (reports, example.map(std::thread::ScopedJoinHandle::join))
+        (reports, example.map(std::thread::ScopedJoinHandle::join), builder.join())
     });
+    let more = more.map_err(|_| Error::other("the builder's thread has ended"))??;
+    print!("{}", summary::of_kernels(&more));
     let mut reports = reports?;
+    if asked.power_cut.is_none() {
+        reports.extend(job::run(&place, &more, &self::possible(built, &more), &told)?);
+    }
+    fetched.add(more);
     if let Some(example) = example {
         for (report, table) in
             example.map_err(|_| Error::other("the power cuts' thread has ended"))??
