@@ -186,9 +186,10 @@ impl Apt {
     pub fn newest(&self, prefix: &str, suffix: &str) -> Result<Package> {
         self.update()?;
         let names = self.output("apt-cache", &["pkgnames", prefix])?;
+        let fitting: Vec<&str> =
+            names.lines().filter(|name| is_version_between(name, prefix, suffix)).collect();
         let mut best: Option<Package> = None;
-        for name in names.lines().filter(|name| is_version_between(name, prefix, suffix)) {
-            let Some(package) = self.shown(name)? else { continue };
+        for package in self.shown(&fitting)? {
             if best.as_ref().is_none_or(|best| is_newer(&package.version, &best.version)) {
                 best = Some(package);
             }
@@ -208,14 +209,17 @@ impl Apt {
             let (suite, architecture) = (&self.suite, &self.architecture);
             Error::not_found(format!("no index of {suite} for {architecture} offers {name}"))
         };
-        self.shown(name).ok().flatten().ok_or_else(missing)
+        let shown = self.shown(&[name]).ok();
+        shown.and_then(|found| found.into_iter().next()).ok_or_else(missing)
     }
 
-    fn shown(&self, name: &str) -> Result<Option<Package>> {
-        let shown = self.output("apt-cache", &["show", "--no-all-versions", name])?;
-        let version = shown.lines().find_map(|line| line.strip_prefix("Version: "));
-        let name = name.to_string();
-        Ok(version.map(|version| Package { name, version: version.to_string() }))
+    /// What the index says of these, in one call: each reads the whole index.
+    fn shown(&self, names: &[&str]) -> Result<Vec<Package>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = [&["show", "--no-all-versions"], names].concat();
+        Ok(packages(&self.output("apt-cache", &words)?))
     }
 
     /// Downloads a package, unless it is there, and gives its file.
@@ -249,6 +253,21 @@ impl Apt {
         let _ = std::fs::remove_dir_all(&work);
         found.map(|()| kept)
     }
+}
+
+/// The paragraphs of `apt-cache show`.
+fn packages(text: &str) -> Vec<Package> {
+    let field = |paragraph: &str, key: &str| {
+        paragraph
+            .lines()
+            .find_map(|line| line.strip_prefix(key))
+            .map(|value| value.trim().to_string())
+    };
+    let package = |paragraph: &str| {
+        let (name, version) = (field(paragraph, "Package:")?, field(paragraph, "Version:")?);
+        Some(Package { name, version })
+    };
+    text.split("\n\n").filter_map(package).collect()
 }
 
 /// `linux-image-6.1.` and `-cloud-amd64` fit `linux-image-6.1.0-50-cloud-amd64`, but `-amd64` does
@@ -297,6 +316,14 @@ mod tests {
             "linux-image-6.12.",
             "-riscv64"
         ));
+    }
+
+    #[test]
+    fn each_paragraph_is_a_package() {
+        let text = "Package: a\nVersion: 1:2-3\nDescription: x\n .\n Version: 9\n\nVersion: 4\nPackage: b\n\nnoise\n";
+        let found = packages(text);
+        let found: Vec<_> = found.iter().map(|one| (&*one.name, &*one.version)).collect();
+        assert_eq!(found, [("a", "1:2-3"), ("b", "4")]);
     }
 
     #[test]
