@@ -106,11 +106,15 @@ fn cannot_clone(errno: Errno, namespaces: u64) -> Error {
             lacking(namespaces).unwrap_or_else(|| Error::os("clone", &"container", errno))
         }
         // ENOSPC: the limit of namespaces is reached, or 0.
-        Errno::PERM | Errno::NOSPC | Errno::USERS if user_namespace => Error::unsupported(format!(
-            "{}: user namespaces are not allowed here (kernel.unprivileged_userns_clone, \
-                 user.max_user_namespaces)",
-            Error::os("clone", &"container", errno).message()
-        )),
+        // EPERM also where there are none at all: the other namespaces are asked for without rights.
+        Errno::PERM | Errno::NOSPC | Errno::USERS if user_namespace => lacking(namespace::USER)
+            .unwrap_or_else(|| {
+                Error::unsupported(format!(
+                    "{}: user namespaces are not allowed here (kernel.unprivileged_userns_clone, \
+                     user.max_user_namespaces)",
+                    Error::os("clone", &"container", errno).message()
+                ))
+            }),
         errno => Error::os("clone", &"container", errno),
     }
 }
