@@ -2,6 +2,8 @@
 //! tests of its own in `cut-down/NAME/`: either the fall-back works, or the message names the
 //! kernel's option.
 
+use crate::disk;
+use crate::hosted;
 use crate::job::{Job, tests_of};
 use crate::kernels::{FITTED_WITHOUT, KERNELS, Kernel};
 use base::Result;
@@ -84,5 +86,21 @@ pub fn jobs(folder: &Path) -> Result<Vec<Job>> {
             jobs.push(job);
         }
     }
+    jobs.push(little_memory(kernel, folder)?);
     Ok(jobs)
+}
+
+/// Megabytes with which the first kernel boots ([`crate::least_memory`]), and 16 more: an image of 50 MB is
+/// pulled, onto a disk.
+const LITTLE: u32 = 80 + 16;
+
+/// The boot of that test.
+pub fn little_memory(kernel: &'static Kernel, folder: &Path) -> Result<Job> {
+    let tests = tests_of(&folder.join("little-memory"), &[])?;
+    let mut job = Job::new(kernel, kernel.arch, "v2", tests);
+    job.variant = "little-memory".to_string();
+    job.configuration.disk = disk::DEVICE.to_string();
+    job.hosted = Some(hosted::large);
+    job.memory = Some(LITTLE);
+    Ok(job)
 }

@@ -10,6 +10,15 @@ pub const DEVICE: &str = "/dev/vda";
 /// Makes an image of so many bytes; the file system ends before the last `spare` of them. It has
 /// nothing that would be written by itself later.
 pub fn make(path: &Path, kind: &str, size: u64, spare: u64) -> Result<()> {
+    make_with(path, kind, size, spare, None)
+}
+
+/// An ext4 image with what is in a folder.
+pub fn of_folder(path: &Path, folder: &Path, size: u64) -> Result<()> {
+    make_with(path, "ext4", size, 0, Some(folder))
+}
+
+fn make_with(path: &Path, kind: &str, size: u64, spare: u64, folder: Option<&Path>) -> Result<()> {
     let file = std::fs::File::create(path).on_path("create", path)?;
     file.set_len(size).on_path("resize", path)?;
     let (program, words): (&str, Vec<String>) = if kind == "btrfs" {
@@ -25,7 +34,11 @@ pub fn make(path: &Path, kind: &str, size: u64, spare: u64) -> Result<()> {
     let found = ["/usr/sbin/", "/sbin/"].map(|folder| [folder, program].concat());
     let found = found.iter().find(|path| Path::new(path).exists());
     let mut command = Command::new(found.map_or(program, String::as_str));
-    command.args(words).arg(path);
+    command.args(words);
+    if let Some(folder) = folder {
+        command.arg("-d").arg(folder);
+    }
+    command.arg(path);
     if kind != "btrfs" {
         command.arg(((size - spare) / 4096).to_string());
     }
@@ -35,4 +48,10 @@ pub fn make(path: &Path, kind: &str, size: u64, spare: u64) -> Result<()> {
     }
     let text = String::from_utf8_lossy(&output.stderr);
     Err(Error::other(format!("{program}: {}", text.trim())))
+}
+
+/// QEMU's arguments for one more disk.
+#[must_use]
+pub fn drive(path: &Path) -> [String; 2] {
+    ["-drive".to_string(), format!("file={},if=virtio,format=raw", path.display())]
 }

@@ -34,7 +34,7 @@ impl Binaries {
 }
 
 /// The image specification's word for a CPU.
-fn image_word(arch: &str) -> &str {
+pub(crate) fn image_word(arch: &str) -> &str {
     match arch {
         "x86_64" => "amd64",
         "i686" => "386",

@@ -23,6 +23,9 @@ const DISK: u64 = 128 << 20;
 /// A test: its name and its session.
 pub type Test = (String, String);
 
+/// Makes a disk at a path, for a machine of this CPU (the image specification's word).
+pub type Hosted = fn(&Path, &str) -> Result<()>;
+
 /// One boot.
 #[derive(Clone)]
 pub struct Job {
@@ -42,6 +45,8 @@ pub struct Job {
     pub memory: Option<u32>,
     /// More arguments of QEMU.
     pub devices: Vec<String>,
+    /// What a registry inside serves: makes its disk, which comes behind the others.
+    pub hosted: Option<Hosted>,
     /// A hard limit of its own.
     pub limit: Option<Duration>,
     /// A control: every test must fail, with this text in the reason.
@@ -61,6 +66,7 @@ impl Job {
             tests,
             memory: None,
             devices: Vec::new(),
+            hosted: None,
             limit: None,
             must_fail: None,
         }
@@ -269,8 +275,12 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
     let mut devices = job.devices.clone();
     if devices.is_empty() && !job.configuration.disk.is_empty() {
         disk::make(&image, "ext4", DISK, 0)?;
-        let drive = format!("file={},if=virtio,format=raw", image.display());
-        devices.extend(["-drive".to_string(), drive]);
+        devices.extend(disk::drive(&image));
+    }
+    let hosted = log.with_extension("hosted-disk");
+    if let Some(make) = job.hosted {
+        make(&hosted, initramfs::image_word(&job.arch))?;
+        devices.extend(disk::drive(&hosted));
     }
     let bytes = [common, &initramfs::own(&job.configuration, &job.tests)?].concat();
     std::fs::write(&initramfs, bytes).on_path("write", &initramfs)?;
@@ -286,7 +296,7 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
         log,
     }
     .run();
-    for path in [&initramfs, &image] {
+    for path in [&initramfs, &image, &hosted] {
         let _ = std::fs::remove_file(path);
     }
     result

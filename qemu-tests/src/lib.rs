@@ -20,6 +20,7 @@ mod fitted;
 pub mod guest;
 pub mod hardware;
 pub mod host_tests;
+pub mod hosted;
 pub mod image;
 pub mod initramfs;
 pub mod job;

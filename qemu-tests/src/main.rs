@@ -255,7 +255,10 @@ fn run() -> Result<ExitCode> {
     }
     if asked.least_memory {
         fetched.add(job::fetch(&place.cache, &kernels_of(&built))?);
-        let possible = [possible, built].concat();
+        let mut possible = [possible, built].concat();
+        if let Some(kernel) = possible.first().map(|job| job.kernel) {
+            possible.push(cut_down::little_memory(kernel, &home.join("cut-down"))?);
+        }
         least_memory::run(&place, &fetched, &possible)?;
         return Ok(ExitCode::SUCCESS);
     }

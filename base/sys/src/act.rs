@@ -295,7 +295,7 @@ impl Walker {
                 check_int(unsafe { libc::setns(self.slot(slot)?, flag as libc::c_int) })?;
             }
             Operation::Fork => process::fork()?,
-            Operation::LoopbackUp => process::loopback_up()?,
+            Operation::LoopbackUp => crate::loopback::up()?,
             Operation::Hostname => {
                 let name = text(cursor)?;
                 // SAFETY: the name's length is given.

@@ -16,6 +16,7 @@ pub mod bpf;
 pub mod clock;
 pub mod clone;
 mod heap;
+pub mod loopback;
 #[cfg(all(target_env = "musl", target_arch = "mips"))]
 mod mips;
 pub mod mount;

@@ -5,6 +5,7 @@ mod cgroups;
 mod features;
 mod new_root;
 pub mod probe;
+mod registry;
 mod runner;
 
 use crate::console::MARK;

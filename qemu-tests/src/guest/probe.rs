@@ -1,6 +1,7 @@
 //! The one program inside the tests' containers: small verbs, each for something that a test looks
 //! at. No shell and no C library is needed inside.
 
+use super::registry::with_registry;
 use crate::power_cut;
 use rustix::process::{Signal, getgid, getpid, getuid, kill_process};
 use std::io::{Read, Write};
@@ -37,6 +38,10 @@ pub fn main(words: &[String]) -> ExitCode {
         "mark" => power_cut::mark(crate::disk::DEVICE, number(1)).map_err(other),
         "versions" => power_cut::example::versions(word(1) == "sync").map_err(other),
         "nosync" => return without_syncs(rest),
+        "with-registry" => match with_registry(word(1), rest.get(1..).unwrap_or_default()) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         "as" => return run_as(number(1) as u32, rest.get(1..).unwrap_or_default()),
         _ => {
             let _ = writeln!(std::io::stderr(), "probe: unknown verb {:?}", word(0));

@@ -1,4 +1,5 @@
-//! Power cuts and the image store: load, tag, import, rmi, commit, gc, on ext4 and on btrfs. At every
+//! Power cuts and the image store: load, tag, import, rmi, commit, gc, on ext4 and on btrfs, and pulls from
+//! a registry inside the machine. At every
 //! instant the disk is mounted and the store looked at by `imgstore fsck --deep`: nothing broken, and
 //! the names that were acknowledged are there, or those of the step that was under way. Then a load
 //! must succeed, and after `gc` nothing may be left that nobody needs.
@@ -8,6 +9,7 @@
 use super::record::{Recording, record_on};
 use super::replay::{Amount, Findings, replay_on};
 use crate::console::Verdict;
+use crate::hosted;
 use crate::image;
 use crate::initramfs::{self, Binaries};
 use crate::job::{Fetched, Job, Place, Report, Test, commons};
@@ -18,7 +20,37 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// What is done; the number of a step is what is promised after it.
+/// What is done; the number of a step is what is promised after it. And the names after each step; before
+/// the first promise there may be none.
+struct Story {
+    steps: &'static [&'static str],
+    names: &'static [&'static [&'static str]],
+}
+
+const LOCAL: Story = Story { steps: &STEPS, names: &NAMES };
+const PULLS: Story = Story { steps: &PULL_STEPS, names: &PULL_NAMES };
+
+const PULL_STEPS: [&str; 7] = [
+    "",
+    "probe with-registry /dev/vdb coracle pull -q 127.0.0.1:5000/three:1",
+    "coracle imgstore rmi 127.0.0.1:5000/three:1",
+    "probe with-registry /dev/vdb coracle pull -q 127.0.0.1:5000/three:2",
+    "coracle imgstore rmi -f probe",
+    "coracle imgstore gc",
+    "probe with-registry /dev/vdb coracle pull -q -a 127.0.0.1:5000/three",
+];
+
+const PULL_NAMES: [&[&str]; 8] = [
+    &[],
+    &["probe:latest"],
+    &["127.0.0.1:5000/three:1", "probe:latest"],
+    &["probe:latest"],
+    &["127.0.0.1:5000/three:2", "probe:latest"],
+    &["127.0.0.1:5000/three:2"],
+    &["127.0.0.1:5000/three:2"],
+    &["127.0.0.1:5000/three:1", "127.0.0.1:5000/three:2"],
+];
+
 const STEPS: [&str; 10] = [
     // The tests' image was loaded before.
     "",
@@ -33,7 +65,6 @@ const STEPS: [&str; 10] = [
     "coracle imgstore rmi third:1",
 ];
 
-/// The names after each step; before the first promise there may be none.
 const NAMES: [&[&str]; 11] = [
     &[],
     &["probe:latest"],
@@ -48,10 +79,10 @@ const NAMES: [&[&str]; 11] = [
     &["fourth:latest"],
 ];
 
-fn session(with_sync: bool) -> String {
+fn session(story: &Story, with_sync: bool) -> String {
     let prefix = if with_sync { "" } else { "probe nosync " };
     let mut text = String::new();
-    for (number, step) in STEPS.iter().enumerate() {
+    for (number, step) in story.steps.iter().enumerate() {
         if step.starts_with("coracle commit") {
             let _ = writeln!(
                 text,
@@ -74,19 +105,35 @@ fn session(with_sync: bool) -> String {
 struct Row {
     kind: &'static str,
     with_sync: bool,
+    story: &'static Story,
 }
 
-const ROWS: [Row; 3] = [
-    Row { kind: "ext4", with_sync: true },
-    Row { kind: "btrfs", with_sync: true },
-    Row { kind: "ext4", with_sync: false },
+const ROWS: [Row; 5] = [
+    Row { kind: "ext4", with_sync: true, story: &LOCAL },
+    Row { kind: "btrfs", with_sync: true, story: &LOCAL },
+    Row { kind: "ext4", with_sync: false, story: &LOCAL },
+    Row { kind: "ext4", with_sync: true, story: &PULLS },
+    Row { kind: "ext4", with_sync: false, story: &PULLS },
 ];
+
+impl Row {
+    fn pulls(&self) -> bool {
+        self.story.steps.len() == PULL_STEPS.len()
+    }
+
+    fn name(&self) -> String {
+        let what = if self.pulls() { " pulls" } else { "" };
+        format!("{}{what}, {} syncs", self.kind, if self.with_sync { "with" } else { "without" })
+    }
+}
 
 fn job(kernel: &'static Kernel, row: &Row) -> Job {
     let word = if row.with_sync { "sync" } else { "nosync" };
-    let test: Test = (format!("store-{}-{word}", row.kind), session(row.with_sync));
+    let what = if row.pulls() { "pulls" } else { "store" };
+    let test: Test = (format!("{what}-{}-{word}", row.kind), session(row.story, row.with_sync));
     let mut job = Job::new(kernel, kernel.arch, "v2", vec![test]);
-    job.variant = format!("power cut store {} {word}", row.kind);
+    job.hosted = row.pulls().then_some(hosted::three);
+    job.variant = format!("power cut {what} {} {word}", row.kind);
     job
 }
 
@@ -107,7 +154,12 @@ impl Tool<'_> {
     }
 
     /// Looks at one state.
-    fn look(&self, root: &Path, promised: Option<u64>) -> std::result::Result<(), String> {
+    fn look(
+        &self,
+        story: &Story,
+        root: &Path,
+        promised: Option<u64>,
+    ) -> std::result::Result<(), String> {
         let step = promised.unwrap_or(0) as usize;
         if root.join("format").exists() {
             self.say(root, &["fsck", "--deep"])?;
@@ -121,7 +173,7 @@ impl Tool<'_> {
                 }
             }
             names.sort();
-            let fits = |step: usize| NAMES.get(step).is_some_and(|wanted| names == *wanted);
+            let fits = |step: usize| story.names.get(step).is_some_and(|wanted| names == *wanted);
             if !fits(step) && !fits(step + 1) {
                 return Err(format!("after step {step} there are {names:?}"));
             }
@@ -148,9 +200,10 @@ impl Tool<'_> {
     }
 }
 
-fn replay(tool: &Tool<'_>, kind: &str, recording: &Recording, samples: usize) -> Result<Findings> {
+fn replay(tool: &Tool<'_>, row: &Row, recording: &Recording, samples: usize) -> Result<Findings> {
     let amount = Amount { samples, seed: 1 };
-    replay_on(kind, recording, amount, &mut |folder, promised| tool.look(folder, promised))
+    let look = &mut |folder: &Path, promised| tool.look(row.story, folder, promised);
+    replay_on(row.kind, recording, amount, look)
 }
 
 /// All rows: with syncs nothing may be lost, without them something must be.
@@ -188,9 +241,8 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<(Report, 
         };
         let recording = record_on(row.kind, place, unpacked, common, job, &folder)?;
         let entries = &recording.log.entries;
-        let found = replay(&tool, row.kind, &recording, samples)?;
-        let name =
-            format!("{}, {} syncs", row.kind, if row.with_sync { "with" } else { "without" });
+        let found = replay(&tool, row, &recording, samples)?;
+        let name = row.name();
         let _ = writeln!(
             table,
             "    {name:20} {:4} {:8} {:8} {:8}",
@@ -229,9 +281,11 @@ mod tests {
 
     #[test]
     fn each_step_has_its_names() {
-        assert_eq!(NAMES.len(), STEPS.len() + 1);
-        let text = session(false);
-        assert_eq!(text.matches("probe mark").count(), STEPS.len());
-        assert!(crate::session::Session::parse(&text).is_ok(), "{text}");
+        for story in [LOCAL, PULLS] {
+            assert_eq!(story.names.len(), story.steps.len() + 1);
+            let text = session(&story, false);
+            assert_eq!(text.matches("probe mark").count(), story.steps.len());
+            assert!(crate::session::Session::parse(&text).is_ok(), "{text}");
+        }
     }
 }

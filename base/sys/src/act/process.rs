@@ -1,6 +1,6 @@
 //! What the child changes about itself: limits, users, capabilities, and at last the program.
 
-use super::{CHANNEL, Record, close, close_from, map, say};
+use super::{CHANNEL, Record, close_from, map, say};
 use crate::Errno;
 use crate::plan::Cursor;
 use crate::syscall::{check_int, raw};
@@ -23,26 +23,6 @@ pub(super) fn fork() -> Result<(), Errno> {
     say(&Record::Forked { pid: pid as i32 });
     // SAFETY: _exit never returns and runs nothing of ours.
     unsafe { libc::_exit(0) }
-}
-
-/// Sets IFF_UP on `lo` (netdevice(7)). A kernel without IPv4 has nothing to bring up.
-pub(super) fn loopback_up() -> Result<(), Errno> {
-    // SAFETY: a plain socket call.
-    let socket = check_int(unsafe {
-        libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
-    })? as libc::c_int;
-    // struct ifreq: 16 bytes of name, then a union; its first two bytes are the flags.
-    #[repr(C, align(8))]
-    struct Request([u8; 64]);
-    let mut request = Request([0; 64]);
-    request.0[..2].copy_from_slice(b"lo");
-    let flags = (libc::IFF_UP | libc::IFF_RUNNING) as u16;
-    request.0[16..18].copy_from_slice(&flags.to_ne_bytes());
-    // SAFETY: the kernel reads no more than a struct ifreq (40 bytes).
-    let result =
-        check_int(unsafe { libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw mut request) });
-    close(socket);
-    result.map(drop)
 }
 
 pub(super) fn set_limit(resource: u64, soft: u64, hard: u64) -> Result<(), Errno> {
