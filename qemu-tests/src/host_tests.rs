@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Those that make sense in a machine. On the host alone stay: `images`, `registry*` (networks, and
 /// other tools to compare with), `debian` and `servers` (a Debian of their own), `syncs` (strace),
 /// `density` (figures of a quiet machine), `structure` (the sources).
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 23] = [
     "commit",
     "cp",
     "detached",
@@ -23,6 +23,7 @@ const PROGRAMS: [&str; 20] = [
     "exec",
     "health",
     "limits",
+    "listing",
     "logs",
     "namespaces",
     "privileges",
@@ -31,6 +32,8 @@ const PROGRAMS: [&str; 20] = [
     "run",
     "seccomp",
     "store",
+    "upper",
+    "users",
     "verbs",
     "volumes",
 ];

@@ -25,6 +25,8 @@ pub(super) fn enter(device: &str) -> Result<String, String> {
     mount_move(".", "/").map_err(|errno| format!("move {PLACE} to /: {errno}"))?;
     rustix::process::chroot(".").map_err(|errno| format!("chroot: {errno}"))?;
     std::env::set_current_dir("/").map_err(said("/"))?;
+    let safe = MountFlags::NOSUID | MountFlags::NODEV;
+    mounted("shm", "/dev/shm", "tmpfs", safe, c"mode=1777")?;
     Ok(tests)
 }
 

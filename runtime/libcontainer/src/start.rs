@@ -285,6 +285,14 @@ fn failed(plan: &Plan, offset: usize, errno: Errno, spec: &Spec) -> Error {
     {
         return error;
     }
+    if errno == Errno::NOENT
+        && object.starts_with("/proc/self/attr/")
+        && let Some(profile) = &spec.program.apparmor
+    {
+        return Error::bad_input(format!(
+            "--security-opt apparmor={profile}: no such profile is loaded"
+        ));
+    }
     step_failed(plan, offset, errno)
 }
 

@@ -1,6 +1,6 @@
 //! Freezing: `cgroup.freeze` of version 2 (Linux 5.2), else the version 1 freezer.
 
-use super::{folders, sleep_briefly, write};
+use super::{Layout, folders, place, sleep_briefly, version1, write};
 use base::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
@@ -50,10 +50,12 @@ fn is_settled(switch: &Switch, wanted: bool) -> bool {
     }
 }
 
-/// Whether a container was frozen.
+/// Whether a container was frozen. `ps` asks it of each one: what is there is read, not looked for.
 pub fn is_frozen(id: &str) -> bool {
-    switch(id).is_some_and(|switch| {
-        let text = std::fs::read_to_string(&switch.path).unwrap_or_default();
-        ["1", "FROZEN", "FREEZING"].contains(&text.trim())
-    })
+    let read = |folder: &Path, name| std::fs::read_to_string(folder.join(name)).ok();
+    let unified = Layout::find().unified().map(|tree| place(Path::new(tree), id));
+    let text = unified
+        .and_then(|folder| read(&folder, "cgroup.freeze"))
+        .or_else(|| read(&version1::folder("freezer", id), "freezer.state"));
+    text.is_some_and(|text| ["1", "FROZEN", "FREEZING"].contains(&text.trim()))
 }
