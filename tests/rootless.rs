@@ -104,8 +104,13 @@ fn the_life_of_a_container() {
     assert_eq!(user.ok(&["exec", "web", "id", "-u"]), "0");
     assert_eq!(user.ok(&["logs", "web"]), "up");
     assert!(user.ok(&["top", "web"]).contains("sleep 1000"));
-    let row = user.ok(&["stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}} {{.MemUsage}}"]);
-    assert!(row.starts_with("web 1 ") && !row.contains(" 0B /"), "{row}");
+    // A probe of its health is a process, too, as long as it lasts.
+    let format = ["--format", "{{.Name}} {{.PIDs}} {{.MemUsage}}"];
+    user.world.until("stats of one process", || {
+        let row = user.ok(&[&["stats", "--no-stream"], &format[..]].concat());
+        assert!(row.starts_with("web ") && !row.contains(" 0B /"), "{row}");
+        row.starts_with("web 1 ")
+    });
     // Files in and out while it runs.
     std::fs::write(user.home.join("file"), "text\n").expect("write");
     user.ok(&["cp", "file", "web:/data/f"]);
