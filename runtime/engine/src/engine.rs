@@ -267,7 +267,7 @@ impl Engine {
     /// Removes a volume. `Conflict` with the ids of the containers that use it.
     pub(crate) fn remove_volume(&self, volume: &Volume) -> Result<()> {
         let gone = || Error::not_found(format!("get {}: no such volume", volume.name));
-        let _lock = volume.own()?.ok_or_else(gone)?;
+        let lock = volume.own()?.ok_or_else(gone)?;
         let users = self.users_of(&volume.name)?;
         if !users.is_empty() {
             return Err(Error::conflict(format!(
@@ -279,6 +279,8 @@ impl Engine {
         match self.volumes().remove(volume) {
             // It is out of sight; a process that nobody waits for puts it away.
             Err(error) if error.kind() == Kind::Denied && self.is_ordinary() => {
+                // The sweeper leaves alone what somebody holds.
+                drop(lock);
                 monitor::spawn_sweeper(self)?;
             }
             result => result?,
@@ -331,9 +333,20 @@ impl Engine {
     /// What a reaper does.
     pub(crate) fn reap(&self, id: &str, driver: &str) -> Result<()> {
         let driver = self.store()?.driver_called(driver)?;
-        driver.remove(id).or_else(|error| {
+        // Whoever looks for what was left holds its lock for a moment.
+        let remove = || {
+            let mut left = 400;
+            loop {
+                match driver.remove(id) {
+                    Err(error) if error.kind() == Kind::Conflict && left > 0 => left -= 1,
+                    result => return result,
+                }
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        };
+        remove().or_else(|error| {
             self.become_root(error)?;
-            driver.remove(id)
+            remove()
         })
     }
 
