@@ -20,4 +20,4 @@ pub mod paths;
 pub mod signals;
 pub mod text;
 
-pub use error::{Error, Kind, OnError, Result};
+pub use error::{Error, Kind, OnError, Result, is_of_the_moment};

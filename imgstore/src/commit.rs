@@ -5,6 +5,7 @@
 //! then renamed into place: first the layers, then the images, then the names, each folder synced
 //! before the next. So whatever is there after a crash refers only to what is whole.
 
+use crate::bases::{IMAGES, LAYERS};
 use crate::image::{ImageDocument, ImageRecord, LayerRecord, read_record, record_text};
 use crate::layer::Unpacked;
 use crate::reference::Reference;
@@ -73,7 +74,7 @@ impl Store {
     /// A layer that is here already, held so that it stays.
     pub(crate) fn existing_layer(&self, diff: &Digest, chain: &Digest) -> Result<Option<Staged>> {
         for name in [diff, chain] {
-            let folder = self.folder("layers").join(name.hex());
+            let folder = self.place(LAYERS, &name.hex())?;
             if !files::exists(&folder) {
                 continue;
             }
@@ -133,13 +134,22 @@ impl Store {
         // before an image relies on it.
         files::sync_folder(&self.folder("layers"))?;
         for layer in layers {
-            if !files::exists(&self.folder("layers").join(&layer.name).join("record")) {
+            // One that was here already lies where it was found: maybe in a base store.
+            let folder = match layer.lock {
+                Some(_) => layer.folder.clone(),
+                None => self.folder("layers").join(&layer.name),
+            };
+            if !files::exists(&folder.join("record")) {
                 return Err(Error::conflict("a layer was removed meanwhile: try again"));
             }
         }
         for (number, image) in images.iter().enumerate() {
             let from = work.path.join(format!("image-{number}"));
-            place(&from, &self.folder("images").join(image.id.hex()))?;
+            if self.bases_have(image, layers)? {
+                self.unhide(IMAGES, &image.id.hex())?;
+            } else {
+                place(&from, &self.folder("images").join(image.id.hex()))?;
+            }
         }
         files::sync_folder(&self.folder("images"))?;
         self.heal()?;
@@ -153,6 +163,18 @@ impl Store {
             }
         }
         if named { files::sync_folder(&self.folder("names")) } else { Ok(()) }
+    }
+
+    /// Whether base stores have all of an image: then it is only to be seen again.
+    fn bases_have(&self, image: &NewImage, layers: &[Staged]) -> Result<bool> {
+        let below = |layer: &Staged| self.bases.iter().any(|root| layer.folder.starts_with(root));
+        let id = image.id.hex();
+        let has = |root: &PathBuf| files::is_there(&root.join(IMAGES).join(&id).join("record"));
+        if self.bases.is_empty() || !image.layers.iter().all(|&at| below(&layers[at])) {
+            return Ok(false);
+        }
+        Ok(!self.is_broken(IMAGES, &id)?
+            && self.bases.iter().map(has).collect::<Result<Vec<_>>>()?.contains(&true))
     }
 
     fn write_image(

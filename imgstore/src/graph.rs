@@ -6,6 +6,7 @@
 //! or, for what must not outlive a reboot, in the run folder; it is made before the container looks
 //! at the image, and asked for under the lock, so one of the two always sees the other.
 
+use crate::bases::{IMAGES, LAYERS, NAMES};
 use crate::fsck::BROKEN;
 use crate::image::{Image, ImageRecord, ImageSummary, read_record};
 use crate::reference::Reference;
@@ -49,7 +50,16 @@ fn not_found(text: &str) -> Error {
     Error::not_found(format!("No such image: {shown}"))
 }
 
-fn list_names(folder: &Path) -> Result<Vec<String>> {
+/// What a file of a name says.
+pub(crate) fn read_name(path: &Path) -> Result<Option<Digest>> {
+    match files::read_capped(path, 256) {
+        Ok(text) => Digest::parse(String::from_utf8_lossy(&text).trim_end()).map(Some),
+        Err(e) if e.kind() == Kind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+pub(crate) fn list_names(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     match fs::read_dir(folder) {
         Ok(entries) => {
@@ -73,7 +83,7 @@ impl Store {
             Asked::Name(name) => vec![name.familiar()],
             Asked::Id => Vec::new(),
         };
-        Ok(self.image(record, names))
+        self.image(record, names)
     }
 
     /// `any`: also an image that is broken.
@@ -108,7 +118,7 @@ impl Store {
             }
         }
         if id::is_prefix(digits) {
-            let ids = list_names(&self.folder("images"))?;
+            let ids = self.everything(IMAGES)?;
             let mut with = ids.iter().filter(|id| id.starts_with(digits));
             match (with.next(), with.next()) {
                 (Some(hex), None) => {
@@ -128,15 +138,16 @@ impl Store {
     }
 
     fn named(&self, name: &Reference) -> Result<Option<Digest>> {
-        self.name_file(&name.file_name())
+        let file = name.file_name();
+        match self.name_file(&file)? {
+            None => self.base_name(&file),
+            found => Ok(found),
+        }
     }
 
+    /// What a name leads to in the writable store.
     pub(crate) fn name_file(&self, file: &str) -> Result<Option<Digest>> {
-        match files::read_capped(&self.folder("names").join(file), 256) {
-            Ok(text) => Digest::parse(String::from_utf8_lossy(&text).trim_end()).map(Some),
-            Err(e) if e.kind() == Kind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        read_name(&self.folder("names").join(file))
     }
 
     fn with_digest(&self, digest: &Digest) -> Result<Option<Digest>> {
@@ -148,13 +159,13 @@ impl Store {
     }
 
     pub(crate) fn record(&self, id: &Digest) -> Result<ImageRecord> {
-        read_record(&self.folder("images").join(id.hex()).join("record"))
+        read_record(&self.place(IMAGES, &id.hex())?.join("record"))
     }
 
     /// All images; one that cannot be read is passed over with a line.
     pub(crate) fn records(&self) -> Result<Vec<ImageRecord>> {
         let mut records = Vec::new();
-        for hex in list_names(&self.folder("images"))? {
+        for hex in self.everything(IMAGES)? {
             match Digest::from_hex(&hex).and_then(|id| self.record(&id)) {
                 Ok(record) => records.push(record),
                 Err(e) if e.kind() == Kind::NotFound => {}
@@ -164,35 +175,34 @@ impl Store {
         Ok(records)
     }
 
-    fn image(&self, record: ImageRecord, names: Vec<String>) -> Image {
-        let layers = self.folder("layers");
-        let folder = |name: &String| layers.join(name).join("tree");
-        Image {
+    fn image(&self, record: ImageRecord, names: Vec<String>) -> Result<Image> {
+        let folder = |name: &String| Ok(self.place(LAYERS, name)?.join("tree"));
+        Ok(Image {
             id: record.id,
             manifest: (record.manifest != Digest::default()).then_some(record.manifest),
             names,
-            layers: record.layers.iter().map(folder).collect(),
+            layers: record.layers.iter().map(folder).collect::<Result<_>>()?,
             architecture: record.architecture,
             variant: record.variant,
             os: record.os,
             created: record.created,
             config: record.config,
             size: record.size,
-        }
+        })
     }
 
     /// The configuration document of an image, byte for byte.
     pub fn config_text(&self, id: &Digest) -> Result<Vec<u8>> {
-        files::read_capped(&self.folder("images").join(id.hex()).join("config"), 4 << 20)
+        files::read_capped(&self.place(IMAGES, &id.hex())?.join("config"), 4 << 20)
     }
 
     pub(crate) fn names(&self) -> Result<Map<Digest, Vec<String>>> {
         let mut names: Map<Digest, Vec<String>> = Map::new();
-        for file in list_names(&self.folder("names"))? {
+        for file in self.everything(NAMES)? {
             let Some(name) = Reference::from_file_name(&file) else {
                 continue;
             };
-            match self.name_file(&file) {
+            match self.named(&name) {
                 Ok(Some(id)) => names.get_or_default(id).push(name.familiar()),
                 Ok(None) => {}
                 // A damaged one is nobody's; one that cannot be read now may be anybody's.
@@ -233,8 +243,11 @@ impl Store {
             return Err(Error::bad_input("refusing to create a tag with a digest reference"));
         }
         let _store = Lock::shared(&self.root)?;
-        let (_, record) = self.ask(image, false)?;
-        self.write_name(&record.id, &name)
+        let found = match self.ask(image, false) {
+            Ok((_, record)) => Ok(record.id),
+            Err(e) => self.back_in_sight(image).and_then(|id| id.ok_or(e)),
+        };
+        self.write_name(&found?, &name)
     }
 
     /// The same for an image by its id; the name may have a digest in place of a tag.
@@ -242,6 +255,15 @@ impl Store {
         let _store = Lock::shared(&self.root)?;
         self.record(id)?;
         self.write_name(id, name)
+    }
+
+    /// A base store's image that was removed here, by its whole id: seen again.
+    fn back_in_sight(&self, text: &str) -> Result<Option<Digest>> {
+        let Ok(id) = Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)) else {
+            return Ok(None);
+        };
+        self.unhide(IMAGES, &id.hex())?;
+        Ok(self.has(IMAGES, &id.hex())?.then_some(id))
     }
 
     fn write_name(&self, id: &Digest, name: &Reference) -> Result<()> {
@@ -279,7 +301,7 @@ impl Store {
         };
         made.on_path("create", &path)?;
         let hex = image.hex();
-        if files::exists(&self.folder("images").join(&hex).join("record")) {
+        if self.has(IMAGES, &hex)? {
             return Ok(());
         }
         self.release(image, container)?;
@@ -364,8 +386,16 @@ impl Store {
         };
         let mut removed = Vec::new();
         for name in &going {
-            let path = self.folder("names").join(name.replace('/', "+"));
-            base::paths::unlink(&path).on_path("remove", &path)?;
+            let file = name.replace('/', "+");
+            let path = self.folder("names").join(&file);
+            // First, so that no other image is seen under this name.
+            if self.base_name(&file)?.is_some() {
+                self.hide(NAMES, &file)?;
+            }
+            match base::paths::unlink(&path) {
+                Err(rustix::io::Errno::NOENT) if !self.bases.is_empty() => {}
+                other => other.on_path("remove", &path)?,
+            }
             removed.push(Removed::Untagged(name.clone()));
         }
         // A name must not come back after a power cut when its image does not.
@@ -373,7 +403,14 @@ impl Store {
         if going.len() < names.len() || !holders.is_empty() {
             return Ok(removed);
         }
+        if self.base_place(IMAGES, &hex)?.is_some() {
+            self.hide(IMAGES, &hex)?;
+        }
         let image = self.folder("images").join(&hex);
+        if !files::is_there(&image)? {
+            removed.push(Removed::Deleted(record.id));
+            return Ok(removed);
+        }
         // Without its record it is not there for anybody.
         for record in ["record", BROKEN] {
             match base::paths::unlink(&image.join(record)) {
@@ -392,14 +429,17 @@ impl Store {
     fn drop_layers(&self, layers: &[String], removed: &mut Vec<Removed>) -> Result<()> {
         let mut records = Vec::new();
         for hex in list_names(&self.folder("images"))? {
-            match Digest::from_hex(&hex).and_then(|id| self.any_record(&id)) {
+            match Digest::from_hex(&hex).and_then(|id| self.own_record(&id)) {
                 Ok(record) => records.push(record),
                 Err(e) if e.kind() == Kind::NotFound => {}
                 // It may need any of them: gc takes them when it is known.
                 Err(_) => return Ok(()),
             }
         }
-        let used = |name| records.iter().any(|record| record.stack().contains(name));
+        let mut needed = Map::new();
+        self.needed_by_bases(&mut needed)?;
+        let used =
+            |name| needed.contains_key(name) || records.iter().any(|r| r.stack().contains(name));
         let mut first = Ok(());
         for name in layers.iter().rev().filter(|name| !used(name)) {
             let folder = self.folder("layers").join(name);

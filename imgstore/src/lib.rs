@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod bases;
 mod checkout;
 mod commit;
 mod container;

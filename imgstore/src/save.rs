@@ -262,7 +262,7 @@ impl Store {
         config: &[u8],
         layers: &mut [LayerBlob],
     ) -> Result<(Vec<u8>, Descriptor)> {
-        let path = self.folder("images").join(record.id.hex()).join("manifest");
+        let path = self.place(crate::bases::IMAGES, &record.id.hex())?.join("manifest");
         let came = match files::read_capped(&path, 4 << 20) {
             Ok(text) => Some(text),
             Err(e) if e.kind() == Kind::NotFound => None,

@@ -3,6 +3,7 @@
 //! Opening it is cheap, since every `run` does: one small file is read. Nothing is visible under
 //! its final name before it is whole, verified and durable: see [`crate::commit`].
 
+use crate::bases;
 use crate::layer::Style;
 use crate::layer::whiteout::Marks;
 use base::files::{self, Lock, Sync};
@@ -35,6 +36,8 @@ pub struct Store {
     pub(crate) marks: Marks,
     /// Blobs are kept as they came, beside the layers made of them.
     pub(crate) keep_blobs: bool,
+    /// Read-only stores below this one: see [`crate::bases`].
+    pub(crate) bases: Vec<PathBuf>,
 }
 
 impl Store {
@@ -52,7 +55,8 @@ impl Store {
             Err(e) => return Err(e),
         };
         let keep_blobs = folders.settings.keep_blobs;
-        Ok(Self { root, run: folders.run.clone(), driver, marks, keep_blobs })
+        let bases = bases::open(&folders.base_stores, marks)?;
+        Ok(Self { root, run: folders.run.clone(), driver, marks, keep_blobs, bases })
     }
 
     /// Writes the file `format` anew where it is damaged; one of another version is left alone.
@@ -154,7 +158,7 @@ pub(crate) fn sweep(work: &Path) -> Result<()> {
 }
 
 /// `1.0` and `marks trusted` or `marks user`, a line each; what else there is, is for newer ones.
-fn read_format(text: &[u8]) -> Result<Marks> {
+pub(crate) fn read_format(text: &[u8]) -> Result<Marks> {
     let text = String::from_utf8_lossy(text);
     let version = text.lines().next().unwrap_or_default();
     if version.split('.').next() != FORMAT.split('.').next() {

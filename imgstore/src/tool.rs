@@ -15,7 +15,7 @@ use base::{Error, OnError, Result, files, log};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 static COPY: Command = Command {
@@ -147,6 +147,7 @@ static PROGRAM: Program = Program {
     about: "Keeps images: loads, lists, names, removes them and checks them out",
     version: concat!("imgstore version ", env!("CARGO_PKG_VERSION")),
     globals: &[
+        Flag::text("base-store", "list", "A read-only store below it (more: again)"),
         Flag::text("root", "string", "The folder that is kept").default("/var/lib/coracle"),
         Flag::text("run", "string", "The folder that is gone after a reboot")
             .default("/run/coracle"),
@@ -189,8 +190,11 @@ fn print(text: &str) {
 }
 
 fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
-    let folders =
+    let mut folders =
         Folders::find(globals.text("root").map(Path::new), globals.text("run").map(Path::new))?;
+    if globals.list("base-store").next().is_some() {
+        folders.set_base_stores(globals.list("base-store").map(PathBuf::from))?;
+    }
     let repair = command == "fsck" && matches.on("repair");
     let store = match Store::open(&folders, Options::default()) {
         Err(e) if repair && Store::repair_format(&folders).is_ok() => {

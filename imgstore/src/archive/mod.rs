@@ -12,6 +12,7 @@ mod source;
 
 pub use import::ImportOptions;
 
+use crate::bases::LAYERS;
 use crate::commit::{NewImage, Staged};
 use crate::image::{ImageDocument, chain_id};
 use crate::layer::content::Content;
@@ -321,7 +322,7 @@ impl Loader<'_> {
         let mut bytes = 0;
         for (diff, wanted) in diffs.iter().zip(&wanted) {
             let known = self.layers.iter().any(|layer| layer.record.diff == *diff);
-            if !known && !files::exists(&self.store.folder("layers").join(diff.hex())) {
+            if !known && !files::exists(&self.store.place(LAYERS, &diff.hex())?) {
                 bytes += self.source.size(&wanted.name).unwrap_or(0);
             }
         }
