@@ -38,6 +38,12 @@ impl Staged {
         self.folder.join("tree")
     }
 
+    /// The same, of which only names and records count.
+    pub(crate) fn same_without_lock(&self) -> Self {
+        let (name, record) = (self.name.clone(), self.record.clone());
+        Self { name, record, folder: self.folder.clone(), chain: self.chain, lock: None }
+    }
+
     /// A layer that was unpacked and completed. `took`: something from the layers below.
     pub(crate) fn unpacked(layer: &Unpacked, chain: Digest, took: bool) -> Result<Self> {
         let mut record = LayerRecord {
@@ -186,22 +192,7 @@ impl Store {
     ) -> Result<()> {
         let folder = work.path.join(format!("image-{number}"));
         paths::mkdir(&folder, Mode::RWXU).on_path("create", &folder)?;
-        let document = &image.document;
-        let shown = visible(layers, &image.layers);
-        let stack: Vec<String> = image.layers.iter().map(|&at| layers[at].name.clone()).collect();
-        let record = ImageRecord {
-            id: image.id,
-            manifest: image.manifest.as_ref().map(|(digest, _)| *digest).unwrap_or_default(),
-            architecture: document.architecture.clone(),
-            variant: document.variant.clone(),
-            os: document.os.clone(),
-            created: document.created.clone(),
-            size: image.layers.iter().map(|&at| layers[at].record.size).sum(),
-            stack: if stack == shown { Vec::new() } else { stack },
-            layers: shown,
-            config: document.config.clone(),
-            ..ImageRecord::default()
-        };
+        let record = image_record(image, layers);
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
             fs::write(&path, bytes).on_path("write", &path)
@@ -216,6 +207,26 @@ impl Store {
             fs::write(&path, format!("{}\n", image.id)).on_path("write", &path)?;
         }
         Ok(())
+    }
+}
+
+/// The record of an image with these layers.
+pub(crate) fn image_record(image: &NewImage, layers: &[Staged]) -> ImageRecord {
+    let document = &image.document;
+    let shown = visible(layers, &image.layers);
+    let stack: Vec<String> = image.layers.iter().map(|&at| layers[at].name.clone()).collect();
+    ImageRecord {
+        id: image.id,
+        manifest: image.manifest.as_ref().map(|(digest, _)| *digest).unwrap_or_default(),
+        architecture: document.architecture.clone(),
+        variant: document.variant.clone(),
+        os: document.os.clone(),
+        created: document.created.clone(),
+        size: image.layers.iter().map(|&at| layers[at].record.size).sum(),
+        stack: if stack == shown { Vec::new() } else { stack },
+        layers: shown,
+        config: document.config.clone(),
+        ..ImageRecord::default()
     }
 }
 

@@ -208,6 +208,11 @@ fn create(folders: &Folders) -> Result<Marks> {
     Ok(marks)
 }
 
+/// The file `format` of a base store that is baked: always for root.
+pub(crate) fn format_of_base() -> String {
+    format!("{FORMAT}\nmarks trusted\n")
+}
+
 fn write_format(root: &Path) -> Result<Marks> {
     let marks = if privileged() { Marks::Trusted } else { Marks::User };
     let kind = if marks == Marks::User { "user" } else { "trusted" };

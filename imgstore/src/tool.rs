@@ -6,7 +6,7 @@
 use crate::image::ImageConfig;
 use crate::reference::Reference;
 use crate::registry;
-use crate::{Form, Fsck, ImportOptions, LoadEvent, Options, Removed, Store};
+use crate::{Bake, Form, Fsck, ImportOptions, LoadEvent, Options, Removed, Store};
 use base::flags::{Command, Flag, Matches, Operands, Program};
 use base::folders::Folders;
 use base::text::table::Table;
@@ -17,6 +17,20 @@ use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+static BAKE: Command = Command {
+    name: "bake",
+    usage: "[OPTIONS] [IMAGE...]",
+    about: "Write images as the tar of a read-only base store, for sqfstar, mkfs.erofs or tar",
+    aliases: &[],
+    flags: &[
+        Flag::text("from", "string", "Take them from an archive or a layout (default: all in it)"),
+        Flag::text("output", "string", "The file (default: standard output)").short(b'o'),
+        Flag::text("platform", "string", "For another machine: OS/CPU[/VARIANT], with --from"),
+    ],
+    operands: Operands::AtLeast(0),
+    stops: false,
+};
 
 static COPY: Command = Command {
     name: "copy",
@@ -155,7 +169,7 @@ static PROGRAM: Program = Program {
     ],
     groups: &[(
         "Commands",
-        &[&CHECKOUT, &COPY, &DF, &FSCK, &GC, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG],
+        &[&BAKE, &CHECKOUT, &COPY, &DF, &FSCK, &GC, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG],
     )],
 };
 
@@ -214,6 +228,7 @@ fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
         "gc" => collect(&store),
         "images" => list(&store, matches.on("quiet"), matches.on("no-trunc")),
         "rmi" => remove(&store, &matches.operands, matches.on("force")),
+        "bake" => bake(&store, matches),
         "save" => save(&store, matches),
         "tag" => store.tag(pair().0, pair().1),
         "copy" => copy(&folders, &store, pair(), matches.on("quiet")),
@@ -357,6 +372,16 @@ fn import(store: &Store, matches: &Matches, file: &str, name: Option<&str>) -> R
     Ok(())
 }
 
+fn bake(store: &Store, matches: &Matches) -> Result<()> {
+    let bake = Bake {
+        images: matches.operands.clone(),
+        from: matches.text("from").map(PathBuf::from),
+        platform: matches.text("platform").unwrap_or_default().to_owned(),
+        epoch: crate::bake::epoch()?,
+    };
+    write_out(matches, &mut |out| store.bake(&bake, out))
+}
+
 fn save(store: &Store, matches: &Matches) -> Result<()> {
     let output = matches.text("output").map(Path::new);
     let form = match matches.text("format").unwrap_or("docker-archive") {
@@ -371,17 +396,20 @@ fn save(store: &Store, matches: &Matches) -> Result<()> {
             return Err(Error::bad_input(format!("save: unknown format '{shown}'")));
         }
     };
-    if let Some(path) = output {
-        return files::write_aside_then_rename(path, &mut |file| {
-            store.save(&matches.operands, form, file)
-        });
+    write_out(matches, &mut |out| store.save(&matches.operands, form, out))
+}
+
+/// To the file of `--output`, else to standard output.
+fn write_out(matches: &Matches, write: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
+    if let Some(path) = matches.text("output") {
+        return files::write_aside_then_rename(Path::new(path), &mut |file| write(file));
     }
     let stdout = std::io::stdout();
     if stdout.is_terminal() {
         let text = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
         return Err(Error::bad_input(text));
     }
-    store.save(&matches.operands, form, &mut File::from(own_stdout()?))
+    write(&mut File::from(own_stdout()?))
 }
 
 /// Standard output without Rust's buffer.

@@ -18,14 +18,15 @@ use crate::image::{ImageDocument, chain_id};
 use crate::layer::content::Content;
 use crate::layer::path::shown;
 use crate::reference::Reference;
+use crate::registry::platform;
 use crate::store::{Store, Work};
 use base::digest::Digest;
 use base::{Error, OnError, Result, files, json};
-use documents::{Descriptor, Document, IMAGE_NAME, REF_NAME, Saved, choose};
+use documents::{Descriptor, Document, IMAGE_NAME, Platform, REF_NAME, Saved, choose};
 use signed::Gate;
 use source::Source;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// What happens while an archive is loaded.
@@ -58,7 +59,7 @@ type Events<'a> = &'a mut dyn FnMut(LoadEvent<'_>);
 
 struct Loader<'a> {
     store: &'a Store,
-    work: Work,
+    work: &'a Work,
     source: Source,
     events: Events<'a>,
     layers: Vec<Staged>,
@@ -67,6 +68,16 @@ struct Loader<'a> {
     repository: Option<String>,
     folders: usize,
     gate: Gate,
+    /// For another machine than this one.
+    platform: Option<&'a Platform>,
+    /// Images are only looked at, and go here.
+    found: Option<Vec<Found>>,
+}
+
+/// An image in an archive, and where its layers are there.
+pub(crate) struct Found {
+    pub(crate) image: NewImage,
+    pub(crate) blobs: Vec<Wanted>,
 }
 
 impl Store {
@@ -76,22 +87,15 @@ impl Store {
         let mut content = Content::new(input)?;
         let mut progress = |name: &str, bytes: u64| events(LoadEvent::Layer { name, bytes });
         let source = Source::stream(&mut content, &work.path, self.style(), &mut progress)?;
-        self.load_source(work, source, None, events)
+        self.load_source(&work, source, None, events)
     }
 
     /// Loads all images of a folder with an OCI layout, or of an archive in a file.
     pub fn load_path(&self, path: &Path, events: Events<'_>) -> Result<Vec<Loaded>> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let name = name.split(".tar").next().unwrap_or_default();
-        let name = name.strip_suffix(".tgz").unwrap_or(name).to_owned();
-        let name = Reference::parse(&name).is_ok_and(|r| r.repository == name).then_some(name);
+        let name = repository_of(path);
         if path.is_dir() {
-            if !files::exists(&path.join("index.json")) {
-                let text = format!("{}: no OCI layout: index.json is missing", path.display());
-                return Err(Error::bad_input(text));
-            }
-            let source = Source::Folder(path.to_owned());
-            return self.load_source(self.work()?, source, name, events);
+            let source = layout(path)?;
+            return self.load_source(&self.work()?, source, name, events);
         }
         let mut file = File::open(path).on_path("open", path)?;
         let packed = Content::new(&mut file)?.is_packed();
@@ -106,20 +110,85 @@ impl Store {
             let mut progress = |name: &str, bytes: u64| events(LoadEvent::Layer { name, bytes });
             Source::stream(&mut content, &work.path, self.style(), &mut progress)?
         };
-        self.load_source(work, source, name, events)
+        self.load_source(&work, source, name, events)
+    }
+
+    /// Looks at the images of a folder with an OCI layout or of an archive, and unpacks nothing.
+    pub(crate) fn images_of(
+        &self,
+        path: &Path,
+        work: &Work,
+        platform: Option<&Platform>,
+    ) -> Result<(Source, Vec<Found>)> {
+        let source = if path.is_dir() {
+            layout(path)?
+        } else {
+            let mut file = File::open(path).on_path("open", path)?;
+            let packed = Content::new(&mut file)?.is_packed();
+            if packed || file.rewind().is_err() {
+                // Its parts are read in another order than they come in.
+                let mut file = File::open(path).on_path("open", path)?;
+                Source::tar(unpacked(Content::new(&mut file)?, &work.path.join("plain"))?)?
+            } else {
+                Source::tar(file)?
+            }
+        };
+        let (layers, images, found) = (Vec::new(), Vec::new(), Some(Vec::new()));
+        let (folders, gate, repository) = (0, Gate::new()?, repository_of(path));
+        let (store, events) = (self, &mut |_: LoadEvent<'_>| ());
+        let mut loader = Loader {
+            store,
+            work,
+            source,
+            events,
+            layers,
+            images,
+            repository,
+            folders,
+            gate,
+            platform,
+            found,
+        };
+        loader.read()?;
+        Ok((loader.source, loader.found.unwrap_or_default()))
     }
 
     fn load_source(
         &self,
-        work: Work,
+        work: &Work,
         source: Source,
         repository: Option<String>,
         events: Events<'_>,
     ) -> Result<Vec<Loaded>> {
         let (layers, images) = (Vec::new(), Vec::new());
         let (folders, gate) = (0, Gate::new()?);
-        let mut loader =
-            Loader { store: self, work, source, events, layers, images, repository, folders, gate };
+        let (platform, found) = (None, None);
+        let mut loader = Loader {
+            store: self,
+            work,
+            source,
+            events,
+            layers,
+            images,
+            repository,
+            folders,
+            gate,
+            platform,
+            found,
+        };
+        loader.read()?;
+        if loader.images.is_empty() {
+            return Err(Error::bad_input("archive: no image is in it"));
+        }
+        self.commit(loader.work, &loader.layers, &loader.images)?;
+        let names = |image: &NewImage| image.names.iter().map(Reference::familiar).collect();
+        Ok(loader.images.iter().map(|image| Loaded { id: image.id, names: names(image) }).collect())
+    }
+}
+
+impl Loader<'_> {
+    fn read(&mut self) -> Result<()> {
+        let loader = self;
         if let Some(text) = loader.source.document(b"manifest.json")? {
             loader.docker(&text)?;
         } else if let Some(text) = loader.source.document(b"index.json")? {
@@ -128,13 +197,39 @@ impl Store {
             let text = "archive: neither manifest.json nor index.json is in it";
             return Err(Error::bad_input(text));
         }
-        if loader.images.is_empty() {
-            return Err(Error::bad_input("archive: no image is in it"));
-        }
-        self.commit(&loader.work, &loader.layers, &loader.images)?;
-        let names = |image: &NewImage| image.names.iter().map(Reference::familiar).collect();
-        Ok(loader.images.iter().map(|image| Loaded { id: image.id, names: names(image) }).collect())
+        Ok(())
     }
+}
+
+/// The repository that a folder or a file is named after.
+fn repository_of(path: &Path) -> Option<String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let name = name.split(".tar").next().unwrap_or_default();
+    let name = name.strip_suffix(".tgz").unwrap_or(name).to_owned();
+    Reference::parse(&name).is_ok_and(|r| r.repository == name).then_some(name)
+}
+
+fn layout(path: &Path) -> Result<Source> {
+    if files::exists(&path.join("index.json")) {
+        return Ok(Source::Folder(path.to_owned()));
+    }
+    let text = format!("{}: no OCI layout: index.json is missing", path.display());
+    Err(Error::bad_input(text))
+}
+
+/// A compressed archive as a plain one in a file.
+fn unpacked(mut content: Content<'_>, path: &Path) -> Result<File> {
+    let file = File::options().read(true).write(true).create_new(true).open(path);
+    let mut file = file.on_path("create", path)?;
+    let mut block = vec![0; 64 << 10];
+    loop {
+        match content.read_some(&mut block)? {
+            0 => break,
+            n => file.write_all(&block[..n]).on_path("write", path)?,
+        }
+    }
+    file.rewind().on_path("read", path)?;
+    Ok(file)
 }
 
 /// The path of a blob in an OCI layout.
@@ -156,12 +251,46 @@ fn same_image(document: &Document, id: &Digest, saved: &Saved) -> bool {
 }
 
 /// What the archive says of a layer.
-struct Wanted {
-    name: Vec<u8>,
+pub(crate) struct Wanted {
+    pub(crate) name: Vec<u8>,
     blob: Option<(Digest, u64)>,
 }
 
+impl Wanted {
+    /// Whether a blob is the one that the archive means.
+    pub(crate) fn check(&self, blob: &Digest, length: u64) -> Result<()> {
+        let Some((digest, size)) = &self.blob else {
+            return Ok(());
+        };
+        if blob != digest {
+            return Err(differs("layer", digest, blob));
+        }
+        if *size != u64::MAX && length != *size {
+            let text = format!("archive: layer {digest} is not as long as it should be");
+            return Err(Error::bad_input(text));
+        }
+        Ok(())
+    }
+}
+
 impl Loader<'_> {
+    /// The manifest for the machine that is asked for, or for this one.
+    fn choose<'d>(&self, list: &[&'d Descriptor]) -> Result<&'d Descriptor> {
+        let Some(wanted) = self.platform else {
+            return choose(list).ok_or_else(no_platform);
+        };
+        let rank = |d: &&&Descriptor| match &d.platform {
+            Some(offered) => platform::fits(wanted, offered),
+            None => u8::from(list.len() == 1),
+        };
+        // The first of the best.
+        let best = list.iter().rev().max_by_key(rank).filter(|d| rank(d) > 0).copied();
+        best.ok_or_else(|| {
+            let wanted = platform::shown(wanted);
+            Error::bad_input(format!("archive: no image for {wanted} is in it"))
+        })
+    }
+
     fn docker(&mut self, text: &[u8]) -> Result<()> {
         let list: Vec<Saved> = json::parse(text).map_err(|e| e.context("manifest.json"))?;
         let manifests = self.manifests()?;
@@ -229,7 +358,7 @@ impl Loader<'_> {
                 continue;
             }
             let group: Vec<&Descriptor> = list.iter().filter(|d| name(d) == full).collect();
-            let chosen = choose(&group).ok_or_else(no_platform)?;
+            let chosen = self.choose(&group)?;
             let names = self.name(&full)?;
             self.oci_image(chosen, names, &mut Vec::new())?;
             done.push(full);
@@ -265,7 +394,7 @@ impl Loader<'_> {
                 return Err(Error::bad_input("archive: indexes nested too deep"));
             }
             let list: Vec<&Descriptor> = list.iter().collect();
-            let chosen = choose(&list).ok_or_else(no_platform)?;
+            let chosen = self.choose(&list)?;
             return self.oci_image(chosen, names, above);
         }
         let (Some(config), Some(layers)) = (&document.config, &document.layers) else {
@@ -318,6 +447,20 @@ impl Loader<'_> {
                 wanted.len()
             );
             return Err(Error::bad_input(text));
+        }
+        if let Some(found) = &mut self.found {
+            let offered = Platform {
+                os: "linux".into(),
+                architecture: document.architecture.clone(),
+                variant: document.variant.clone(),
+            };
+            if self.platform.is_some_and(|wanted| platform::fits(wanted, &offered) == 0) {
+                let offered = platform::shown(&offered);
+                return Err(Error::bad_input(format!("archive: image {id} is for {offered}")));
+            }
+            let image = NewImage { id, config, document, manifest, layers: Vec::new(), names };
+            found.push(Found { image, blobs: wanted });
+            return Ok(());
         }
         let mut bytes = 0;
         for (diff, wanted) in diffs.iter().zip(&wanted) {
@@ -378,16 +521,7 @@ impl Loader<'_> {
             .source
             .layer(&wanted.name, folder, style, &mut progress)
             .map_err(|e| e.context(format!("layer {}", shown(&wanted.name))))?;
-        if let Some((digest, size)) = &wanted.blob {
-            if unpacked.blob != *digest {
-                return Err(differs("layer", digest, &unpacked.blob));
-            }
-            if *size != u64::MAX && unpacked.blob_size != *size {
-                return Err(Error::bad_input(format!(
-                    "archive: layer {digest} is not as long as it should be"
-                )));
-            }
-        }
+        wanted.check(&unpacked.blob, unpacked.blob_size)?;
         if unpacked.diff != *diff {
             return Err(differs("layer", diff, &unpacked.diff));
         }
