@@ -21,6 +21,8 @@ json_object! {
         "base-stores" ? => pub base_stores: Vec<String>,
         /// Compressed layers are kept as they came, so that an image is saved and pushed as it was.
         "keep-blobs" ? => pub keep_blobs: bool,
+        /// The largest window of zstd, as `64m`; 8 MiB where it is not set.
+        "max-window" ? => pub max_window: String,
         /// Whose subordinate ids containers have; `default` for one of the usual users.
         "userns-remap" ? => pub userns_remap: String,
         /// Members for others.

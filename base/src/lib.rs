@@ -7,6 +7,7 @@
 
 pub use base_sys as sys;
 
+pub mod checksum;
 pub mod copy;
 pub mod digest;
 pub mod error;

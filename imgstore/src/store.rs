@@ -5,6 +5,7 @@
 
 use crate::bases;
 use crate::layer::Style;
+use crate::layer::content::WINDOW;
 use crate::layer::whiteout::Marks;
 use base::files::{self, Lock, Sync};
 use base::folders::Folders;
@@ -36,6 +37,8 @@ pub struct Store {
     pub(crate) marks: Marks,
     /// Blobs are kept as they came, beside the layers made of them.
     pub(crate) keep_blobs: bool,
+    /// The largest window of zstd: memory.
+    pub(crate) window: u64,
     /// Read-only stores below this one: see [`crate::bases`].
     pub(crate) bases: Vec<PathBuf>,
 }
@@ -55,8 +58,9 @@ impl Store {
             Err(e) => return Err(e),
         };
         let keep_blobs = folders.settings.keep_blobs;
+        let window = window(&folders.settings.max_window)?;
         let bases = bases::open(&folders.base_stores, marks)?;
-        Ok(Self { root, run: folders.run.clone(), driver, marks, keep_blobs, bases })
+        Ok(Self { root, run: folders.run.clone(), driver, marks, keep_blobs, window, bases })
     }
 
     /// Writes the file `format` anew where it is damaged; one of another version is left alone.
@@ -101,6 +105,7 @@ impl Store {
             squash: self.marks == Marks::User,
             strict: false,
             keep_blobs: self.keep_blobs,
+            window: self.window,
             one_of_several: false,
         }
     }
@@ -129,6 +134,17 @@ impl Store {
             }
         }
         Err(Error::conflict(format!("create {}: swept away each time", work.display())))
+    }
+}
+
+/// What the setting `max-window` allows; never more than 1 GiB.
+fn window(text: &str) -> Result<u64> {
+    match text {
+        "" => Ok(WINDOW),
+        _ => match text::size::parse(text).map_err(|e| e.context("max-window"))? {
+            bytes if bytes <= 1 << 30 => Ok(bytes.max(WINDOW)),
+            _ => Err(Error::bad_input("max-window: more than 1g")),
+        },
     }
 }
 

@@ -82,6 +82,7 @@ static LOAD: Command = Command {
     aliases: &[],
     flags: &[
         Flag::text("input", "string", "A folder or a file").short(b'i'),
+        Flag::text("max-window", "bytes", "Memory that zstd may ask for (default 8m)"),
         Flag::switch("quiet", "Print only errors").short(b'q'),
     ],
     operands: Operands::AtMost(1),
@@ -96,6 +97,7 @@ static IMPORT: Command = Command {
     flags: &[
         Flag::text("cmd", "string", "The command of containers, as words"),
         Flag::text("env", "list", "A variable of containers: NAME=VALUE").short(b'e'),
+        Flag::text("max-window", "bytes", "Memory that zstd may ask for (default 8m)"),
         Flag::text("message", "string", "A message for its history").short(b'm'),
     ],
     operands: Operands::Between(1, 2),
@@ -208,6 +210,11 @@ fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
         Folders::find(globals.text("root").map(Path::new), globals.text("run").map(Path::new))?;
     if globals.list("base-store").next().is_some() {
         folders.set_base_stores(globals.list("base-store").map(PathBuf::from))?;
+    }
+    if ["load", "import"].contains(&command)
+        && let Some(size) = matches.text("max-window")
+    {
+        folders.settings.max_window = size.to_owned();
     }
     let repair = command == "fsck" && matches.on("repair");
     let store = match Store::open(&folders, Options::default()) {

@@ -85,6 +85,7 @@ impl Store {
     pub fn load(&self, input: &mut dyn Read, events: Events<'_>) -> Result<Vec<Loaded>> {
         let work = self.work()?;
         let mut content = Content::new(input)?;
+        content.allow_window(self.window);
         let mut progress = |name: &str, bytes: u64| events(LoadEvent::Layer { name, bytes });
         let source = Source::stream(&mut content, &work.path, self.style(), &mut progress)?;
         self.load_source(&work, source, None, events)
@@ -98,6 +99,7 @@ impl Store {
             return self.load_source(&self.work()?, source, name, events);
         }
         let mut file = File::open(path).on_path("open", path)?;
+        base::checksum::verify(path, &file)?;
         let packed = Content::new(&mut file)?.is_packed();
         let seekable = file.rewind().is_ok();
         let work = self.work()?;
@@ -107,6 +109,7 @@ impl Store {
             // A pipe by name lost its first bytes to the look at them.
             let mut file = if seekable { file } else { File::open(path).on_path("open", path)? };
             let mut content = Content::new(&mut file)?;
+            content.allow_window(self.window);
             let mut progress = |name: &str, bytes: u64| events(LoadEvent::Layer { name, bytes });
             Source::stream(&mut content, &work.path, self.style(), &mut progress)?
         };
@@ -124,11 +127,14 @@ impl Store {
             layout(path)?
         } else {
             let mut file = File::open(path).on_path("open", path)?;
+            base::checksum::verify(path, &file)?;
             let packed = Content::new(&mut file)?.is_packed();
             if packed || file.rewind().is_err() {
                 // Its parts are read in another order than they come in.
                 let mut file = File::open(path).on_path("open", path)?;
-                Source::tar(unpacked(Content::new(&mut file)?, &work.path.join("plain"))?)?
+                let mut content = Content::new(&mut file)?;
+                content.allow_window(self.window);
+                Source::tar(unpacked(content, &work.path.join("plain"))?)?
             } else {
                 Source::tar(file)?
             }

@@ -181,6 +181,7 @@ impl Baker<'_> {
         };
         let (mut source, found) = self.store.images_of(path, &self.work, wanted.as_ref())?;
         let mut missing = bake.images.clone();
+        let window = self.store.window;
         for Found { image, blobs } in found {
             let is_it = |text: &String| {
                 let name = Reference::parse(text).ok();
@@ -199,7 +200,9 @@ impl Baker<'_> {
                 let number = self.layer(diff, chain, &numbers, &mut |out| {
                     let mut got = None;
                     source.blob(&wanted.name, &mut |input| {
-                        got = Some(copy(Content::new(input)?, out)?);
+                        let mut content = Content::new(input)?;
+                        content.allow_window(window);
+                        got = Some(copy(content, out)?);
                         Ok(())
                     })?;
                     let (blob, size) = got.unwrap_or_default();

@@ -94,6 +94,10 @@ impl Store {
             // Docker's name for what is the same here.
             "overlay" | "overlay2" => Ok(Box::new(overlay::Overlay { uppers, marks: self.marks })),
             "vfs" => Ok(Box::new(vfs::Vfs { uppers, style: self.style() })),
+            // Docker's older ones: their kernels' parts are gone, or were never in it.
+            old @ ("aufs" | "devicemapper") => Err(Error::unsupported(format!(
+                "storage driver '{old}' is no longer one: overlay replaces it, and vfs works everywhere"
+            ))),
             other => {
                 let shown: String = other.chars().take(40).filter(|c| !c.is_control()).collect();
                 Err(Error::bad_input(format!(
