@@ -275,6 +275,8 @@ impl Run<'_> {
         if record == "record" {
             self.mark(&folder)?;
         }
+        // It may be a copy of what is broken.
+        self.store.drop_merged(name)?;
         // One that only lacks layers waits for them: its configuration need not come again.
         let waits = problem.starts_with("layer ");
         let gone = if waits { self.how.repair } else { self.remove(&folder)? };

@@ -78,6 +78,12 @@ impl Store {
             let broken = images.join(id.hex()).join(BROKEN);
             Ok(!self.has(IMAGES, &id.hex())? && !files::is_there(&broken)?)
         };
+        for image in self.merged_images()? {
+            if Digest::from_hex(&image).is_ok_and(|id| gone(&id).unwrap_or(false)) {
+                self.drop_merged(&image)?;
+                done.others += 1;
+            }
+        }
         for folder in [self.folder("names"), self.folder("holds"), self.run.join("holds")] {
             let Ok(entries) = std::fs::read_dir(&folder) else {
                 continue;

@@ -406,6 +406,7 @@ impl Store {
         if self.base_place(IMAGES, &hex)?.is_some() {
             self.hide(IMAGES, &hex)?;
         }
+        self.drop_merged(&hex)?;
         let image = self.folder("images").join(&hex);
         if !files::is_there(&image)? {
             removed.push(Removed::Deleted(record.id));

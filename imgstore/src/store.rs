@@ -22,7 +22,7 @@ const SUBFOLDERS: [&str; 6] = ["names", "images", "layers", "holds", "uppers", "
 /// How a store is opened.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `overlay` or `vfs`; none: by environment, settings, probe.
+    /// `overlay`, `btrfs` or `vfs`; none: by environment, settings, probe.
     pub driver: Option<String>,
     /// It is not made where it is not.
     pub existing_only: bool,
@@ -112,29 +112,33 @@ impl Store {
 
     /// A folder of our own below `work`; what dead processes left there goes.
     pub(crate) fn work(&self) -> Result<Work> {
-        let work = self.folder("work");
-        sweep(&work)?;
-        for _ in 0..10 {
-            let mut name = [0; 8];
-            text::id::random(&mut name)?;
-            let path = work.join(text::hex::encode(&name));
-            base::paths::mkdir(&path, Mode::RWXU).on_path("create", &path)?;
-            // Between the two calls somebody else may sweep it away.
-            let lock = match Lock::try_exclusive(&path) {
-                Ok(Some(lock)) => lock,
-                Ok(None) => continue,
-                Err(e) if e.kind() == Kind::NotFound => continue,
-                Err(e) => {
-                    let _ = base::paths::rmdir(&path);
-                    return Err(e);
-                }
-            };
-            if fstat(lock.fd()).is_ok_and(|stat| stat.st_nlink > 0) {
-                return Ok(Work { path, _lock: lock });
-            }
-        }
-        Err(Error::conflict(format!("create {}: swept away each time", work.display())))
+        work_in(&self.folder("work"))
     }
+}
+
+/// The same, below this folder.
+pub(crate) fn work_in(work: &Path) -> Result<Work> {
+    sweep(work)?;
+    for _ in 0..10 {
+        let mut name = [0; 8];
+        text::id::random(&mut name)?;
+        let path = work.join(text::hex::encode(&name));
+        base::paths::mkdir(&path, Mode::RWXU).on_path("create", &path)?;
+        // Between the two calls somebody else may sweep it away.
+        let lock = match Lock::try_exclusive(&path) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => continue,
+            Err(e) if e.kind() == Kind::NotFound => continue,
+            Err(e) => {
+                let _ = base::paths::rmdir(&path);
+                return Err(e);
+            }
+        };
+        if fstat(lock.fd()).is_ok_and(|stat| stat.st_nlink > 0) {
+            return Ok(Work { path, _lock: lock });
+        }
+    }
+    Err(Error::conflict(format!("create {}: swept away each time", work.display())))
 }
 
 /// What the setting `max-window` allows; never more than 1 GiB.
