@@ -25,7 +25,6 @@ use base::digest::{Digest, Sha256};
 use base::map::Map;
 use base::{Error, OnError, Result, json};
 use model::{Model, Place};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -113,7 +112,8 @@ struct Baker<'a> {
     work: Work,
     layers: Vec<Layer>,
     images: Vec<NewImage>,
-    all: BTreeMap<Vec<u8>, What>,
+    /// Everything with its name in the new store.
+    all: Vec<(Vec<u8>, What)>,
     epoch: i64,
 }
 
@@ -121,7 +121,7 @@ impl Store {
     /// Writes images as the tar of a base store.
     pub fn bake(&self, bake: &Bake, out: &mut dyn Write) -> Result<()> {
         let (work, layers, images) = (self.work()?, Vec::new(), Vec::new());
-        let (all, epoch) = (BTreeMap::new(), bake.epoch);
+        let (all, epoch) = (Vec::new(), bake.epoch);
         let mut baker = Baker { store: self, work, layers, images, all, epoch };
         match &bake.from {
             Some(path) => baker.archive(path, bake)?,
@@ -293,7 +293,7 @@ impl Baker<'_> {
     }
 
     fn add(&mut self, name: &str, what: What) {
-        self.all.insert(name.as_bytes().to_vec(), what);
+        self.all.push((name.as_bytes().to_vec(), what));
     }
 
     /// Gives everything its name in the new store.
@@ -339,7 +339,7 @@ impl Baker<'_> {
             self.add(&tree, What::Node(number, 0));
             for (name, &node) in &self.layers[number].model.names {
                 let path = [tree.as_bytes(), b"/", name].concat();
-                self.all.insert(path, What::Node(number, node));
+                self.all.push((path, What::Node(number, node)));
             }
         }
         Ok(())
@@ -348,6 +348,9 @@ impl Baker<'_> {
     /// Writes it all, in the order of the names.
     fn write(&mut self, out: &mut dyn Write) -> Result<()> {
         let mut tar = TarWriter::new(out);
+        self.all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        // A name that two images have is there once.
+        self.all.dedup_by(|(a, _), (b, _)| a == b);
         let mut first: Map<(usize, usize), Vec<u8>> = Map::new();
         for (path, what) in std::mem::take(&mut self.all) {
             let mtime = (self.epoch, 0);

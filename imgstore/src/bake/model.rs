@@ -259,7 +259,7 @@ impl Model {
             let node = &self.nodes[*node];
             node.is_folder() && !node.header
         };
-        let took = !self.links.is_empty() || self.names.values().any(|node| bare(node));
+        let took = !self.links.is_empty() || self.names.values().any(bare);
         for (path, target) in std::mem::take(&mut self.links) {
             self.enter(split(&path).0)?;
             if self.link_inside(&path, &target)? {
