@@ -152,6 +152,14 @@ fn damage_below_is_found_and_a_load_heals_it() {
     assert!(found.len() >= 3, "{found:?}");
     assert!(found.iter().all(|p| p.text.starts_with(&format!("base store {}: ", one.display()))));
     assert!(store.find("x:1").is_err() && store.find("y:1").is_err());
+    let id = Store::open(
+        &base::folders::Folders { root: one.clone(), ..scratch.folders() },
+        Options::default(),
+    );
+    let id = id.unwrap().find("x:1").unwrap().id;
+    // No name brings back what is damaged.
+    assert!(store.tag(&id.to_string(), "again").is_err());
+    assert!(store.find("x:1").is_err());
     load(&store, &x).unwrap();
     assert_eq!(checkout(&scratch, &store, "x:1")[1], "d/a 644 a");
     // The other one waited for the same layer; gc and rmi leave it.

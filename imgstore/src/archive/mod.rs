@@ -6,11 +6,13 @@
 
 pub(crate) mod documents;
 mod import;
+mod look;
 mod outer;
 mod signed;
 mod source;
 
 pub use import::ImportOptions;
+pub(crate) use look::Found;
 
 use crate::bases::LAYERS;
 use crate::commit::{NewImage, Staged};
@@ -26,7 +28,7 @@ use documents::{Descriptor, Document, IMAGE_NAME, Platform, REF_NAME, Saved, cho
 use signed::Gate;
 use source::Source;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// What happens while an archive is loaded.
@@ -74,12 +76,6 @@ struct Loader<'a> {
     found: Option<Vec<Found>>,
 }
 
-/// An image in an archive, and where its layers are there.
-pub(crate) struct Found {
-    pub(crate) image: NewImage,
-    pub(crate) blobs: Vec<Wanted>,
-}
-
 impl Store {
     /// Loads all images of an archive that comes as a stream, compressed or not.
     pub fn load(&self, input: &mut dyn Read, events: Events<'_>) -> Result<Vec<Loaded>> {
@@ -114,49 +110,6 @@ impl Store {
             Source::stream(&mut content, &work.path, self.style(), &mut progress)?
         };
         self.load_source(&work, source, name, events)
-    }
-
-    /// Looks at the images of a folder with an OCI layout or of an archive, and unpacks nothing.
-    pub(crate) fn images_of(
-        &self,
-        path: &Path,
-        work: &Work,
-        platform: Option<&Platform>,
-    ) -> Result<(Source, Vec<Found>)> {
-        let source = if path.is_dir() {
-            layout(path)?
-        } else {
-            let mut file = File::open(path).on_path("open", path)?;
-            base::checksum::verify(path, &file)?;
-            let packed = Content::new(&mut file)?.is_packed();
-            if packed || file.rewind().is_err() {
-                // Its parts are read in another order than they come in.
-                let mut file = File::open(path).on_path("open", path)?;
-                let mut content = Content::new(&mut file)?;
-                content.allow_window(self.window);
-                Source::tar(unpacked(content, &work.path.join("plain"))?)?
-            } else {
-                Source::tar(file)?
-            }
-        };
-        let (layers, images, found) = (Vec::new(), Vec::new(), Some(Vec::new()));
-        let (folders, gate, repository) = (0, Gate::new()?, repository_of(path));
-        let (store, events) = (self, &mut |_: LoadEvent<'_>| ());
-        let mut loader = Loader {
-            store,
-            work,
-            source,
-            events,
-            layers,
-            images,
-            repository,
-            folders,
-            gate,
-            platform,
-            found,
-        };
-        loader.read()?;
-        Ok((loader.source, loader.found.unwrap_or_default()))
     }
 
     fn load_source(
@@ -221,21 +174,6 @@ fn layout(path: &Path) -> Result<Source> {
     }
     let text = format!("{}: no OCI layout: index.json is missing", path.display());
     Err(Error::bad_input(text))
-}
-
-/// A compressed archive as a plain one in a file.
-fn unpacked(mut content: Content<'_>, path: &Path) -> Result<File> {
-    let file = File::options().read(true).write(true).create_new(true).open(path);
-    let mut file = file.on_path("create", path)?;
-    let mut block = vec![0; 64 << 10];
-    loop {
-        match content.read_some(&mut block)? {
-            0 => break,
-            n => file.write_all(&block[..n]).on_path("write", path)?,
-        }
-    }
-    file.rewind().on_path("read", path)?;
-    Ok(file)
 }
 
 /// The path of a blob in an OCI layout.

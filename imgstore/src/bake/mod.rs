@@ -7,6 +7,7 @@
 //! their image gives them.
 
 mod model;
+mod spool;
 
 use crate::archive::Found;
 use crate::commit::{NewImage, Staged, image_record};
@@ -16,15 +17,15 @@ use crate::layer::entry::Entry;
 use crate::layer::filelist::FileList;
 use crate::layer::header::Kind;
 use crate::layer::headers::Headers;
-use crate::layer::parser::Parser;
 use crate::layer::write::TarWriter;
 use crate::reference::Reference;
 use crate::registry::platform;
 use crate::store::{Store, Work};
-use base::digest::{Digest, Sha256};
+use base::digest::Digest;
 use base::map::Map;
 use base::{Error, OnError, Result, json};
 use model::{Model, Place};
+use spool::Spool;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -42,49 +43,6 @@ pub struct Bake {
     pub platform: String,
     /// The time of everything that is no image's own.
     pub epoch: i64,
-}
-
-/// A layer's archive on its way aside.
-struct Spool {
-    file: File,
-    path: PathBuf,
-    block: Vec<u8>,
-    hash: Sha256,
-    length: u64,
-    parser: Parser,
-    model: Model,
-    /// What the parser said: a `Write` has no room for it.
-    failed: Option<Error>,
-}
-
-impl Spool {
-    fn flush_block(&mut self) -> Result<()> {
-        self.hash.update(&self.block);
-        self.length += self.block.len() as u64;
-        self.file.write_all(&self.block).on_path("write", &self.path)?;
-        self.parser.feed(&self.block, &mut self.model)?;
-        self.block.clear();
-        Ok(())
-    }
-}
-
-impl Write for Spool {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Always whole blocks, for the record of headers depends on where they end.
-        let n = bytes.len().min(BLOCK - self.block.len());
-        self.block.extend_from_slice(&bytes[..n]);
-        if self.block.len() == BLOCK
-            && let Err(e) = self.flush_block()
-        {
-            self.failed = Some(e);
-            return Err(io::Error::other("the layer cannot be read"));
-        }
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A layer that was read.
@@ -245,17 +203,7 @@ impl Baker<'_> {
         let file = |kind: &str| self.work.path.join(format!("{kind}-{number}"));
         let (list, headers, path) = (file("files"), file("headers"), file("archive"));
         let model = Model::new(number, FileList::create(&list)?, Headers::create(&headers)?);
-        let spooled = File::options().read(true).write(true).create_new(true).open(&path);
-        let mut spool = Spool {
-            file: spooled.on_path("create", &path)?,
-            path,
-            block: Vec::with_capacity(BLOCK),
-            hash: Sha256::new(),
-            length: 0,
-            parser: Parser::new(),
-            model,
-            failed: None,
-        };
+        let mut spool = Spool::create(path, model)?;
         let filled = fill(&mut spool);
         if let Some(e) = spool.failed.take() {
             return Err(e.context(format!("layer {diff}")));
