@@ -59,7 +59,16 @@ fn layers() -> Vec<Vec<u8>> {
         .file("later", "later")
         .folder("e/")
         .done();
-    let top = Tar::new().file("d/.wh.new", "").folder("d/new/").file("d/new/x", "x").done();
+    let top = Tar::new()
+        .file("d/.wh.new", "")
+        .folder("d/new/")
+        .file("d/new/x", "x")
+        .file(".wh.o", "")
+        .folder("o/")
+        .file("o/fresh", "x")
+        .file(".wh.z", "")
+        .file("z/in2", "x")
+        .done();
     vec![base, upper, top]
 }
 
