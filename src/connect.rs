@@ -177,7 +177,10 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
 fn run(invocation: &Invocation) -> Result<u8> {
     let globals = invocation.globals();
     base::log::set_debug(globals.debug);
-    let folders = Folders::find(globals.root.as_deref(), globals.run.as_deref())?;
+    let mut folders = Folders::find(globals.root.as_deref(), globals.run.as_deref())?;
+    if !globals.base_stores.is_empty() {
+        folders.set_base_stores(globals.base_stores.iter().cloned())?;
+    }
     let socket = socket(invocation)?;
     if socket.is_none() && ["run", "start", "exec", "boot"].contains(&invocation.name()) {
         // Before anything is made in a run folder that is named by mistake.

@@ -4,6 +4,7 @@
 //! directory`. The kind is what becomes an HTTP status or an exit code; a new one is added only
 //! where a caller decides by it.
 
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -30,6 +31,8 @@ pub enum Kind {
     NoSpace,
     /// The file system cannot be written.
     ReadOnly,
+    /// The system lacks memory, descriptors or time at this moment: it says nothing of the object.
+    Moment,
     /// Right, but not done here (501).
     Unsupported,
 }
@@ -101,6 +104,7 @@ impl Error {
             io::ErrorKind::AlreadyExists => Kind::Conflict,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
             io::ErrorKind::ReadOnlyFilesystem => Kind::ReadOnly,
+            _ if Errno::from_io_error(cause).is_some_and(is_of_the_moment) => Kind::Moment,
             _ => Kind::Other,
         };
         let mut message = String::with_capacity(action.len() + object.len() + 32);
@@ -144,6 +148,12 @@ impl Error {
     }
 }
 
+/// Whether the system only lacks something now, which says nothing of what it was asked about.
+#[must_use]
+pub fn is_of_the_moment(errno: Errno) -> bool {
+    [Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::INTR, Errno::AGAIN].contains(&errno)
+}
+
 /// The system's words, without Rust's `(os error 2)`.
 #[must_use]
 pub fn reason(cause: &io::Error) -> String {
@@ -184,7 +194,7 @@ impl<T> OnError<T> for std::result::Result<T, io::Error> {
     }
 }
 
-impl<T> OnError<T> for std::result::Result<T, rustix::io::Errno> {
+impl<T> OnError<T> for std::result::Result<T, Errno> {
     fn on(self, action: &str, object: impl fmt::Display) -> Result<T> {
         self.map_err(|e| at_object(action, &object, &e.into()))
     }
@@ -196,7 +206,6 @@ impl<T> OnError<T> for std::result::Result<T, rustix::io::Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::io::Errno;
 
     #[test]
     fn text_names_action_object_and_reason() {
@@ -216,6 +225,10 @@ mod tests {
             (Errno::PERM, Kind::Denied),
             (Errno::EXIST, Kind::Conflict),
             (Errno::IO, Kind::Other),
+            (Errno::NOMEM, Kind::Moment),
+            (Errno::MFILE, Kind::Moment),
+            (Errno::NFILE, Kind::Moment),
+            (Errno::INTR, Kind::Moment),
         ] {
             assert_eq!(Error::os("write", &"x", errno).kind(), kind, "{errno}");
         }

@@ -17,8 +17,12 @@ json_object! {
         "data-root" ? => pub data_root: String,
         /// `overlay` or `vfs`.
         "storage-driver" ? => pub storage_driver: String,
+        /// Read-only stores below the root folder, the first one looked at first.
+        "base-stores" ? => pub base_stores: Vec<String>,
         /// Compressed layers are kept as they came, so that an image is saved and pushed as it was.
         "keep-blobs" ? => pub keep_blobs: bool,
+        /// The largest window of zstd, as `64m`; 8 MiB where it is not set.
+        "max-window" ? => pub max_window: String,
         /// Whose subordinate ids containers have; `default` for one of the usual users.
         "userns-remap" ? => pub userns_remap: String,
         /// Members for others.
@@ -35,6 +39,8 @@ pub struct Folders {
     pub run: PathBuf,
     /// The settings file.
     pub settings: Settings,
+    /// Read-only stores below the root folder.
+    pub base_stores: Vec<PathBuf>,
     /// The root folder was named by a flag, the environment or the settings.
     pub is_named: bool,
 }
@@ -71,7 +77,25 @@ impl Folders {
             return Err(Error::other("no root folder: neither --root nor HOME is set"));
         };
         let run = run.map(Path::to_owned).or_else(|| name("CORACLE_RUN")).unwrap_or_else(ram);
-        Ok(Self { root: absolute(root)?, run: absolute(run)?, settings, is_named })
+        let mut found =
+            Self { root: absolute(root)?, run: absolute(run)?, is_named, ..Self::default() };
+        match env::var_os("CORACLE_BASE_STORES") {
+            Some(list) => found.set_base_stores(env::split_paths(&list))?,
+            // Layers of root's stores are marked for root.
+            None if uid.is_root() => {
+                found.set_base_stores(settings.base_stores.iter().map(PathBuf::from))?;
+            }
+            None => {}
+        }
+        found.settings = settings;
+        Ok(found)
+    }
+
+    /// The base stores that a flag names, in place of all others.
+    pub fn set_base_stores(&mut self, list: impl Iterator<Item = PathBuf>) -> Result<()> {
+        let named = list.filter(|path| !path.as_os_str().is_empty());
+        self.base_stores = named.map(absolute).collect::<Result<_>>()?;
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub use base_sys as sys;
 
+pub mod checksum;
 pub mod copy;
 pub mod digest;
 pub mod error;
@@ -20,4 +21,4 @@ pub mod paths;
 pub mod signals;
 pub mod text;
 
-pub use error::{Error, Kind, OnError, Result};
+pub use error::{Error, Kind, OnError, Result, is_of_the_moment};

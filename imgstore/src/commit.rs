@@ -5,6 +5,7 @@
 //! then renamed into place: first the layers, then the images, then the names, each folder synced
 //! before the next. So whatever is there after a crash refers only to what is whole.
 
+use crate::bases::{IMAGES, LAYERS};
 use crate::image::{ImageDocument, ImageRecord, LayerRecord, read_record, record_text};
 use crate::layer::Unpacked;
 use crate::reference::Reference;
@@ -35,6 +36,12 @@ pub(crate) struct Staged {
 impl Staged {
     pub(crate) fn tree(&self) -> PathBuf {
         self.folder.join("tree")
+    }
+
+    /// The same, of which only names and records count.
+    pub(crate) fn same_without_lock(&self) -> Self {
+        let (name, record) = (self.name.clone(), self.record.clone());
+        Self { name, record, folder: self.folder.clone(), chain: self.chain, lock: None }
     }
 
     /// A layer that was unpacked and completed. `took`: something from the layers below.
@@ -73,7 +80,7 @@ impl Store {
     /// A layer that is here already, held so that it stays.
     pub(crate) fn existing_layer(&self, diff: &Digest, chain: &Digest) -> Result<Option<Staged>> {
         for name in [diff, chain] {
-            let folder = self.folder("layers").join(name.hex());
+            let folder = self.place(LAYERS, &name.hex())?;
             if !files::exists(&folder) {
                 continue;
             }
@@ -133,13 +140,22 @@ impl Store {
         // before an image relies on it.
         files::sync_folder(&self.folder("layers"))?;
         for layer in layers {
-            if !files::exists(&self.folder("layers").join(&layer.name).join("record")) {
+            // One that was here already lies where it was found: maybe in a base store.
+            let folder = match layer.lock {
+                Some(_) => layer.folder.clone(),
+                None => self.folder("layers").join(&layer.name),
+            };
+            if !files::exists(&folder.join("record")) {
                 return Err(Error::conflict("a layer was removed meanwhile: try again"));
             }
         }
         for (number, image) in images.iter().enumerate() {
             let from = work.path.join(format!("image-{number}"));
-            place(&from, &self.folder("images").join(image.id.hex()))?;
+            if self.bases_have(image, layers)? {
+                self.unhide(IMAGES, &image.id.hex())?;
+            } else {
+                place(&from, &self.folder("images").join(image.id.hex()))?;
+            }
         }
         files::sync_folder(&self.folder("images"))?;
         self.heal()?;
@@ -155,6 +171,18 @@ impl Store {
         if named { files::sync_folder(&self.folder("names")) } else { Ok(()) }
     }
 
+    /// Whether base stores have all of an image: then it is only to be seen again.
+    fn bases_have(&self, image: &NewImage, layers: &[Staged]) -> Result<bool> {
+        let below = |layer: &Staged| self.bases.iter().any(|root| layer.folder.starts_with(root));
+        let id = image.id.hex();
+        let has = |root: &PathBuf| files::is_there(&root.join(IMAGES).join(&id).join("record"));
+        if self.bases.is_empty() || !image.layers.iter().all(|&at| below(&layers[at])) {
+            return Ok(false);
+        }
+        Ok(!self.is_broken(IMAGES, &id)?
+            && self.bases.iter().map(has).collect::<Result<Vec<_>>>()?.contains(&true))
+    }
+
     fn write_image(
         &self,
         work: &Work,
@@ -164,22 +192,7 @@ impl Store {
     ) -> Result<()> {
         let folder = work.path.join(format!("image-{number}"));
         paths::mkdir(&folder, Mode::RWXU).on_path("create", &folder)?;
-        let document = &image.document;
-        let shown = visible(layers, &image.layers);
-        let stack: Vec<String> = image.layers.iter().map(|&at| layers[at].name.clone()).collect();
-        let record = ImageRecord {
-            id: image.id,
-            manifest: image.manifest.as_ref().map(|(digest, _)| *digest).unwrap_or_default(),
-            architecture: document.architecture.clone(),
-            variant: document.variant.clone(),
-            os: document.os.clone(),
-            created: document.created.clone(),
-            size: image.layers.iter().map(|&at| layers[at].record.size).sum(),
-            stack: if stack == shown { Vec::new() } else { stack },
-            layers: shown,
-            config: document.config.clone(),
-            ..ImageRecord::default()
-        };
+        let record = image_record(image, layers);
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
             fs::write(&path, bytes).on_path("write", &path)
@@ -194,6 +207,26 @@ impl Store {
             fs::write(&path, format!("{}\n", image.id)).on_path("write", &path)?;
         }
         Ok(())
+    }
+}
+
+/// The record of an image with these layers.
+pub(crate) fn image_record(image: &NewImage, layers: &[Staged]) -> ImageRecord {
+    let document = &image.document;
+    let shown = visible(layers, &image.layers);
+    let stack: Vec<String> = image.layers.iter().map(|&at| layers[at].name.clone()).collect();
+    ImageRecord {
+        id: image.id,
+        manifest: image.manifest.as_ref().map(|(digest, _)| *digest).unwrap_or_default(),
+        architecture: document.architecture.clone(),
+        variant: document.variant.clone(),
+        os: document.os.clone(),
+        created: document.created.clone(),
+        size: image.layers.iter().map(|&at| layers[at].record.size).sum(),
+        stack: if stack == shown { Vec::new() } else { stack },
+        layers: shown,
+        config: document.config.clone(),
+        ..ImageRecord::default()
     }
 }
 

@@ -6,6 +6,9 @@
 //! that nothing finds it any more, and so are the images that need it. A load or a pull that brings
 //! the same content replaces it, and what needed it is whole again.
 
+mod bases;
+
+use crate::bases::{IMAGES, LAYERS};
 use crate::image::{ImageRecord, LayerRecord, read_record, record_is_whole};
 use crate::layer::file_digest;
 use crate::layer::verify::verify;
@@ -16,7 +19,7 @@ use base::files::{self, Lock};
 use base::map::Map;
 use base::text::id;
 use base::{Error, Kind, OnError, Result, paths};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The name of a record that is no longer one.
 pub(crate) const BROKEN: &str = "broken";
@@ -63,24 +66,34 @@ impl Store {
     pub fn fsck(&self, how: Fsck) -> Result<Checked> {
         let (found, whole) = (Checked::default(), Map::new());
         let mut run = Run { store: self, how, found, whole };
+        run.base_layers()?;
         for name in folders(&self.folder("layers"))? {
             run.layer(&name)?;
         }
+        run.base_images()?;
         for name in folders(&self.folder("images"))? {
             run.image(&name)?;
         }
         for name in folders(&self.folder("names"))? {
             run.name(&name)?;
         }
+        run.base_names()?;
         Ok(run.found)
     }
 
     /// The record of an image, also of one that is broken.
     pub(crate) fn any_record(&self, id: &Digest) -> Result<ImageRecord> {
         match self.record(id) {
-            Err(e) if e.kind() == Kind::NotFound => {
-                read_record(&self.folder("images").join(id.hex()).join(BROKEN))
-            }
+            Err(e) if e.kind() == Kind::NotFound => self.own_record(id),
+            other => other,
+        }
+    }
+
+    /// The same, in the writable store alone.
+    pub(crate) fn own_record(&self, id: &Digest) -> Result<ImageRecord> {
+        let folder = self.folder("images").join(id.hex());
+        match read_record(&folder.join("record")) {
+            Err(e) if e.kind() == Kind::NotFound => read_record(&folder.join(BROKEN)),
             other => other,
         }
     }
@@ -88,14 +101,14 @@ impl Store {
     /// Makes images whole again that wait for layers which have just come.
     pub(crate) fn heal(&self) -> Result<()> {
         let images = self.folder("images");
+        let has = |layer: &String| self.has(LAYERS, layer).unwrap_or(false);
+        self.heal_hidden(&has)?;
         let mut healed = false;
         for name in folders(&images)? {
             let folder = images.join(&name);
             if !files::exists(&folder.join(BROKEN)) || files::exists(&folder.join("record")) {
                 continue;
             }
-            let has =
-                |layer: &String| files::exists(&self.folder("layers").join(layer).join("record"));
             if image_problem(&folder, &name, BROKEN, &has)?.is_none() {
                 paths::rename(&folder.join(BROKEN), &folder.join("record"))
                     .on_path("write", &folder)?;
@@ -123,8 +136,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     files::read_capped(path, 4 << 20)
 }
 
+/// What an error says of what was read: but nothing if the system only lacked something for a moment.
+fn damage(e: Error) -> Result<String> {
+    match e.kind() {
+        Kind::Moment => Err(e),
+        _ => Ok(e.message().to_owned()),
+    }
+}
+
 /// Why an image's folder is not that of a whole image.
-fn image_problem(
+pub(crate) fn image_problem(
     folder: &Path,
     name: &str,
     record: &str,
@@ -134,7 +155,7 @@ fn image_problem(
     let path = folder.join(record);
     let record: ImageRecord = match read_record(&path) {
         Ok(record) => record,
-        Err(e) => return wrong(e.message()),
+        Err(e) => return damage(e).map(Some),
     };
     if !record_is_whole(&path)? {
         return wrong("its record was changed");
@@ -145,13 +166,13 @@ fn image_problem(
     match read(&folder.join("config")) {
         Ok(text) if Digest::of(&text) == record.id => {}
         Ok(_) => return wrong("its configuration was changed"),
-        Err(e) => return wrong(e.message()),
+        Err(e) => return damage(e).map(Some),
     }
     if record.manifest != Digest::default() {
         match read(&folder.join("manifest")) {
             Ok(text) if Digest::of(&text) == record.manifest => {}
             Ok(_) => return wrong("its manifest was changed"),
-            Err(e) => return wrong(e.message()),
+            Err(e) => return damage(e).map(Some),
         }
     }
     for layer in record.stack().iter().chain(&record.layers) {
@@ -196,7 +217,7 @@ impl Run<'_> {
         self.found.layers += 1;
         let mut problems = self.problems(&folder, name)?;
         if !problems.is_empty() {
-            // An error of the moment (no memory, no descriptor) is no damage: a second look.
+            // A disk may fail to read something once: a second look.
             problems = self.problems(&folder, name)?;
         }
         drop(shared);
@@ -214,10 +235,10 @@ impl Run<'_> {
 
     /// What is wrong with a layer.
     fn problems(&self, folder: &Path, name: &str) -> Result<Vec<String>> {
-        let mut problems = structure(folder, name);
+        let mut problems = structure(folder, name)?;
         if problems.is_empty() && self.how.deep {
             let record: LayerRecord = read_record(&folder.join("record"))?;
-            problems = verify(folder, &record.diff, self.store.style());
+            problems = verify(folder, &record.diff, self.store.style())?;
             let listed = record.files;
             if listed != Digest::default() && file_digest(&folder.join("files"))? != listed {
                 problems.push("files: its content differs".to_owned());
@@ -236,9 +257,9 @@ impl Run<'_> {
             self.tell(format!("{}: does not belong there", folder.display()), false);
             return Ok(());
         }
-        let there = |file: &str| files::exists(&folder.join(file));
-        let record = if there("record") { "record" } else { BROKEN };
-        if !there(record) {
+        let there = |file: &str| files::is_there(&folder.join(file));
+        let record = if there("record")? { "record" } else { BROKEN };
+        if !there(record)? {
             return Ok(());
         }
         self.found.images += 1;
@@ -254,6 +275,8 @@ impl Run<'_> {
         if record == "record" {
             self.mark(&folder)?;
         }
+        // It may be a copy of what is broken.
+        self.store.drop_merged(name)?;
         // One that only lacks layers waits for them: its configuration need not come again.
         let waits = problem.starts_with("layer ");
         let gone = if waits { self.how.repair } else { self.remove(&folder)? };
@@ -269,9 +292,7 @@ impl Run<'_> {
             (_, Err(e)) => return Err(e),
             (_, Ok(Some(id))) => {
                 let folder = self.store.folder("images").join(id.hex());
-                if files::is_there(&folder.join("record"))?
-                    || files::is_there(&folder.join(BROKEN))?
-                {
+                if self.store.has(IMAGES, &id.hex())? || files::is_there(&folder.join(BROKEN))? {
                     return Ok(());
                 }
                 format!("its image {} is not there", id.hex())
@@ -327,30 +348,37 @@ impl Run<'_> {
 }
 
 /// What is wrong with a layer at first sight.
-fn structure(folder: &Path, name: &str) -> Vec<String> {
+fn structure(folder: &Path, name: &str) -> Result<Vec<String>> {
     let path = folder.join("record");
     let record: LayerRecord = match read_record(&path) {
         Ok(record) => record,
-        Err(e) => return vec![e.message().to_owned()],
+        Err(e) => return Ok(vec![damage(e)?]),
     };
-    if !record_is_whole(&path).unwrap_or(false) {
-        return vec!["its record was changed".to_owned()];
+    let one = |problem: &str| Ok(vec![problem.to_owned()]);
+    if !record_is_whole(&path)? {
+        return one("its record was changed");
     }
     let own = if record.chain == Digest::default() { record.diff } else { record.chain };
     if own.hex() != name {
-        return vec!["its record is another layer's".to_owned()];
+        return one("its record is another layer's");
     }
-    let kind = |file: &str| std::fs::symlink_metadata(folder.join(file));
-    let whole = |path: PathBuf| match std::fs::symlink_metadata(&path) {
-        Ok(file) if file.is_file() && (file.len() > 0 || path.ends_with("files")) => None,
-        Ok(_) => Some(format!("{}: empty", path.display())),
-        Err(e) => Some(Error::os("open", &path.display(), e).message().to_owned()),
+    let whole = |file: &str| {
+        let path = folder.join(file);
+        let folder = file == "tree";
+        match std::fs::symlink_metadata(&path).on_path("open", &path) {
+            Ok(found) if folder && found.is_dir() => Ok(None),
+            Ok(found) if found.is_file() && (found.len() > 0 || file == "files") => Ok(None),
+            Ok(_) => Ok(Some(format!("{}: empty", path.display()))),
+            Err(e) if folder && e.kind() == Kind::NotFound => {
+                Ok(Some("its tree is not there".into()))
+            }
+            Err(e) => damage(e).map(Some),
+        }
     };
+    let found = ["tree", "files", "headers"].map(whole);
     let mut problems = Vec::new();
-    if !kind("tree").is_ok_and(|tree| tree.is_dir()) {
-        problems.push("its tree is not there".to_owned());
+    for problem in found {
+        problems.extend(problem?);
     }
-    problems.extend(whole(folder.join("files")));
-    problems.extend(whole(folder.join("headers")));
-    problems
+    Ok(problems)
 }

@@ -3,6 +3,7 @@
 //! A layer stays as long as an image lists it, whole or broken, or somebody holds its lock: a load or a
 //! pull on its way. Layers that a cut pull left are kept until here, so that the next one needs less.
 
+use crate::bases::{IMAGES, LAYERS};
 use crate::fsck::{BROKEN, folders};
 use crate::image::{ImageRecord, LayerRecord, read_record};
 use crate::reference::Reference;
@@ -11,6 +12,7 @@ use base::digest::Digest;
 use base::files::{self, Lock};
 use base::map::Map;
 use base::{Kind, Result, paths};
+use std::path::PathBuf;
 
 /// What `gc` removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl Store {
         let images = self.folder("images");
         for name in folders(&images)? {
             let folder = images.join(&name);
-            match Digest::from_hex(&name).and_then(|id| self.any_record(&id)) {
+            match Digest::from_hex(&name).and_then(|id| self.own_record(&id)) {
                 Ok(record) => needed.extend(record.stack().iter().map(|layer| (layer.clone(), ()))),
                 Err(e) if e.kind() == Kind::NotFound => {
                     files::remove_tree(&folder)?;
@@ -60,6 +62,7 @@ impl Store {
                 Err(e) => return Err(e.context("gc")),
             }
         }
+        self.needed_by_bases(&mut needed).map_err(|e| e.context("gc"))?;
         let layers = self.folder("layers");
         for name in folders(&layers)?.into_iter().filter(|name| !needed.contains_key(name)) {
             let folder = layers.join(&name);
@@ -72,9 +75,15 @@ impl Store {
             done.layers.push(name);
         }
         let gone = |id: &Digest| -> Result<bool> {
-            let folder = images.join(id.hex());
-            Ok(!files::is_there(&folder.join("record"))? && !files::is_there(&folder.join(BROKEN))?)
+            let broken = images.join(id.hex()).join(BROKEN);
+            Ok(!self.has(IMAGES, &id.hex())? && !files::is_there(&broken)?)
         };
+        for image in self.merged_images()? {
+            if Digest::from_hex(&image).is_ok_and(|id| gone(&id).unwrap_or(false)) {
+                self.drop_merged(&image)?;
+                done.others += 1;
+            }
+        }
         for folder in [self.folder("names"), self.folder("holds"), self.run.join("holds")] {
             let Ok(entries) = std::fs::read_dir(&folder) else {
                 continue;
@@ -105,8 +114,8 @@ impl Store {
     }
 
     fn layer_size(&self, name: &str) -> u64 {
-        let path = self.folder("layers").join(name).join("record");
-        read_record(&path).map_or(0, |record: LayerRecord| record.size)
+        let record = |folder: PathBuf| read_record(&folder.join("record"));
+        self.place(LAYERS, name).and_then(record).map_or(0, |record: LayerRecord| record.size)
     }
 
     /// Bytes of each image, by its id, that are in layers of other images, too.

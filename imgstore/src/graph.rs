@@ -6,7 +6,9 @@
 //! or, for what must not outlive a reboot, in the run folder; it is made before the container looks
 //! at the image, and asked for under the lock, so one of the two always sees the other.
 
-use crate::fsck::BROKEN;
+mod remove;
+
+use crate::bases::{IMAGES, LAYERS, NAMES};
 use crate::image::{Image, ImageRecord, ImageSummary, read_record};
 use crate::reference::Reference;
 use crate::store::Store;
@@ -49,7 +51,16 @@ fn not_found(text: &str) -> Error {
     Error::not_found(format!("No such image: {shown}"))
 }
 
-fn list_names(folder: &Path) -> Result<Vec<String>> {
+/// What a file of a name says.
+pub(crate) fn read_name(path: &Path) -> Result<Option<Digest>> {
+    match files::read_capped(path, 256) {
+        Ok(text) => Digest::parse(String::from_utf8_lossy(&text).trim_end()).map(Some),
+        Err(e) if e.kind() == Kind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+pub(crate) fn list_names(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     match fs::read_dir(folder) {
         Ok(entries) => {
@@ -73,7 +84,7 @@ impl Store {
             Asked::Name(name) => vec![name.familiar()],
             Asked::Id => Vec::new(),
         };
-        Ok(self.image(record, names))
+        self.image(record, names)
     }
 
     /// `any`: also an image that is broken.
@@ -108,7 +119,7 @@ impl Store {
             }
         }
         if id::is_prefix(digits) {
-            let ids = list_names(&self.folder("images"))?;
+            let ids = self.everything(IMAGES)?;
             let mut with = ids.iter().filter(|id| id.starts_with(digits));
             match (with.next(), with.next()) {
                 (Some(hex), None) => {
@@ -128,15 +139,16 @@ impl Store {
     }
 
     fn named(&self, name: &Reference) -> Result<Option<Digest>> {
-        self.name_file(&name.file_name())
+        let file = name.file_name();
+        match self.name_file(&file)? {
+            None => self.base_name(&file),
+            found => Ok(found),
+        }
     }
 
+    /// What a name leads to in the writable store.
     pub(crate) fn name_file(&self, file: &str) -> Result<Option<Digest>> {
-        match files::read_capped(&self.folder("names").join(file), 256) {
-            Ok(text) => Digest::parse(String::from_utf8_lossy(&text).trim_end()).map(Some),
-            Err(e) if e.kind() == Kind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        read_name(&self.folder("names").join(file))
     }
 
     fn with_digest(&self, digest: &Digest) -> Result<Option<Digest>> {
@@ -148,13 +160,13 @@ impl Store {
     }
 
     pub(crate) fn record(&self, id: &Digest) -> Result<ImageRecord> {
-        read_record(&self.folder("images").join(id.hex()).join("record"))
+        read_record(&self.place(IMAGES, &id.hex())?.join("record"))
     }
 
     /// All images; one that cannot be read is passed over with a line.
     pub(crate) fn records(&self) -> Result<Vec<ImageRecord>> {
         let mut records = Vec::new();
-        for hex in list_names(&self.folder("images"))? {
+        for hex in self.everything(IMAGES)? {
             match Digest::from_hex(&hex).and_then(|id| self.record(&id)) {
                 Ok(record) => records.push(record),
                 Err(e) if e.kind() == Kind::NotFound => {}
@@ -164,35 +176,34 @@ impl Store {
         Ok(records)
     }
 
-    fn image(&self, record: ImageRecord, names: Vec<String>) -> Image {
-        let layers = self.folder("layers");
-        let folder = |name: &String| layers.join(name).join("tree");
-        Image {
+    fn image(&self, record: ImageRecord, names: Vec<String>) -> Result<Image> {
+        let folder = |name: &String| Ok(self.place(LAYERS, name)?.join("tree"));
+        Ok(Image {
             id: record.id,
             manifest: (record.manifest != Digest::default()).then_some(record.manifest),
             names,
-            layers: record.layers.iter().map(folder).collect(),
+            layers: record.layers.iter().map(folder).collect::<Result<_>>()?,
             architecture: record.architecture,
             variant: record.variant,
             os: record.os,
             created: record.created,
             config: record.config,
             size: record.size,
-        }
+        })
     }
 
     /// The configuration document of an image, byte for byte.
     pub fn config_text(&self, id: &Digest) -> Result<Vec<u8>> {
-        files::read_capped(&self.folder("images").join(id.hex()).join("config"), 4 << 20)
+        files::read_capped(&self.place(IMAGES, &id.hex())?.join("config"), 4 << 20)
     }
 
     pub(crate) fn names(&self) -> Result<Map<Digest, Vec<String>>> {
         let mut names: Map<Digest, Vec<String>> = Map::new();
-        for file in list_names(&self.folder("names"))? {
+        for file in self.everything(NAMES)? {
             let Some(name) = Reference::from_file_name(&file) else {
                 continue;
             };
-            match self.name_file(&file) {
+            match self.named(&name) {
                 Ok(Some(id)) => names.get_or_default(id).push(name.familiar()),
                 Ok(None) => {}
                 // A damaged one is nobody's; one that cannot be read now may be anybody's.
@@ -233,8 +244,11 @@ impl Store {
             return Err(Error::bad_input("refusing to create a tag with a digest reference"));
         }
         let _store = Lock::shared(&self.root)?;
-        let (_, record) = self.ask(image, false)?;
-        self.write_name(&record.id, &name)
+        let found = match self.ask(image, false) {
+            Ok((_, record)) => Ok(record.id),
+            Err(e) => self.back_in_sight(image).and_then(|id| id.ok_or(e)),
+        };
+        self.write_name(&found?, &name)
     }
 
     /// The same for an image by its id; the name may have a digest in place of a tag.
@@ -242,6 +256,18 @@ impl Store {
         let _store = Lock::shared(&self.root)?;
         self.record(id)?;
         self.write_name(id, name)
+    }
+
+    /// A base store's image that was removed here, by its whole id: seen again.
+    fn back_in_sight(&self, text: &str) -> Result<Option<Digest>> {
+        let Ok(id) = Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)) else {
+            return Ok(None);
+        };
+        if self.is_broken(IMAGES, &id.hex())? {
+            return Ok(None);
+        }
+        self.unhide(IMAGES, &id.hex())?;
+        Ok(self.has(IMAGES, &id.hex())?.then_some(id))
     }
 
     fn write_name(&self, id: &Digest, name: &Reference) -> Result<()> {
@@ -279,7 +305,7 @@ impl Store {
         };
         made.on_path("create", &path)?;
         let hex = image.hex();
-        if files::exists(&self.folder("images").join(&hex).join("record")) {
+        if self.has(IMAGES, &hex)? {
             return Ok(());
         }
         self.release(image, container)?;
@@ -322,97 +348,5 @@ impl Store {
             }
         }
         Ok(holders)
-    }
-
-    /// Removes a name, and the image with its last one. `force`: all names of an image given by id,
-    /// and the name of one that a container uses.
-    pub fn remove(&self, text: &str, force: bool) -> Result<Vec<Removed>> {
-        let _alone = Lock::exclusive(&self.root)?;
-        let (asked, record) = self.ask(text, true)?;
-        let names = self.names_of(&record.id)?;
-        let holders = self.holders(&record.id)?;
-        let hex = record.id.hex();
-        let short = id::short(&hex);
-        let held = |holder: &String| id::short(holder).to_owned();
-        let going = match &asked {
-            Asked::Name(name) if names.len() > 1 && names.contains(&name.familiar()) => {
-                vec![name.familiar()]
-            }
-            Asked::Name(name) => {
-                if let (Some(holder), false) = (holders.first(), force) {
-                    let (name, holder) = (name.familiar(), held(holder));
-                    return Err(Error::conflict(format!(
-                        "conflict: unable to remove repository reference \"{name}\" (must force) - container {holder} is using its referenced image {short}"
-                    )));
-                }
-                names.clone()
-            }
-            Asked::Id => {
-                if names.len() > 1 && !force {
-                    return Err(Error::conflict(format!(
-                        "conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories"
-                    )));
-                }
-                if let (Some(holder), false) = (holders.first(), force) {
-                    let holder = held(holder);
-                    return Err(Error::conflict(format!(
-                        "conflict: unable to delete {short} (must be forced) - image is being used by container {holder}"
-                    )));
-                }
-                names.clone()
-            }
-        };
-        let mut removed = Vec::new();
-        for name in &going {
-            let path = self.folder("names").join(name.replace('/', "+"));
-            base::paths::unlink(&path).on_path("remove", &path)?;
-            removed.push(Removed::Untagged(name.clone()));
-        }
-        // A name must not come back after a power cut when its image does not.
-        files::sync_folder(&self.folder("names"))?;
-        if going.len() < names.len() || !holders.is_empty() {
-            return Ok(removed);
-        }
-        let image = self.folder("images").join(&hex);
-        // Without its record it is not there for anybody.
-        for record in ["record", BROKEN] {
-            match base::paths::unlink(&image.join(record)) {
-                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                Err(e) => return Err(e).on_path("remove", &image),
-            }
-        }
-        files::remove_tree(&image)?;
-        files::sync_folder(&self.folder("images"))?;
-        removed.push(Removed::Deleted(record.id));
-        self.drop_layers(record.stack(), &mut removed)?;
-        Ok(removed)
-    }
-
-    /// Removes those of these layers that no image uses, the topmost first.
-    fn drop_layers(&self, layers: &[String], removed: &mut Vec<Removed>) -> Result<()> {
-        let mut records = Vec::new();
-        for hex in list_names(&self.folder("images"))? {
-            match Digest::from_hex(&hex).and_then(|id| self.any_record(&id)) {
-                Ok(record) => records.push(record),
-                Err(e) if e.kind() == Kind::NotFound => {}
-                // It may need any of them: gc takes them when it is known.
-                Err(_) => return Ok(()),
-            }
-        }
-        let used = |name| records.iter().any(|record| record.stack().contains(name));
-        let mut first = Ok(());
-        for name in layers.iter().rev().filter(|name| !used(name)) {
-            let folder = self.folder("layers").join(name);
-            // Somebody is just about to use it again.
-            let Ok(Some(_alone)) = Lock::try_exclusive(&folder) else {
-                continue;
-            };
-            let _ = base::paths::unlink(&folder.join("record"));
-            match files::remove_tree(&folder) {
-                Ok(()) => removed.extend(Digest::from_hex(name).map(Removed::Deleted)),
-                Err(e) => first = first.and(Err(e)),
-            }
-        }
-        first
     }
 }

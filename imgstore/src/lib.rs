@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod bake;
+mod bases;
 mod checkout;
 mod commit;
 mod container;
@@ -25,6 +27,7 @@ mod store;
 mod tool;
 
 pub use archive::{ImportOptions, LoadEvent, Loaded};
+pub use bake::Bake;
 pub use container::{CommitOptions, Container};
 pub use fsck::{Checked, Fsck, Problem};
 pub use gc::{Collected, Usage};

@@ -148,6 +148,16 @@ impl Store {
         self.write_layer(&layer, out)
     }
 
+    /// The manifest that an image came with.
+    pub(crate) fn manifest_text(&self, id: &Digest) -> Result<Option<Vec<u8>>> {
+        let path = self.place(crate::bases::IMAGES, &id.hex())?.join("manifest");
+        match files::read_capped(&path, 4 << 20) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     fn layer_blob(&self, diff: &Digest, chain: &Digest) -> Result<LayerBlob> {
         let staged = self.existing_layer(diff, chain)?;
         let Some((staged, lock)) = staged.and_then(|mut s| s.lock.take().map(|lock| (s, lock)))
@@ -262,13 +272,7 @@ impl Store {
         config: &[u8],
         layers: &mut [LayerBlob],
     ) -> Result<(Vec<u8>, Descriptor)> {
-        let path = self.folder("images").join(record.id.hex()).join("manifest");
-        let came = match files::read_capped(&path, 4 << 20) {
-            Ok(text) => Some(text),
-            Err(e) if e.kind() == Kind::NotFound => None,
-            Err(e) => return Err(e),
-        };
-        if let Some(text) = came
+        if let Some(text) = self.manifest_text(&record.id)?
             && let Some(document) = as_it_came(&text, layers)
         {
             let media_type = match document.media_type.as_str() {

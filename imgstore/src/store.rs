@@ -3,7 +3,9 @@
 //! Opening it is cheap, since every `run` does: one small file is read. Nothing is visible under
 //! its final name before it is whole, verified and durable: see [`crate::commit`].
 
+use crate::bases;
 use crate::layer::Style;
+use crate::layer::content::WINDOW;
 use crate::layer::whiteout::Marks;
 use base::files::{self, Lock, Sync};
 use base::folders::Folders;
@@ -20,7 +22,7 @@ const SUBFOLDERS: [&str; 6] = ["names", "images", "layers", "holds", "uppers", "
 /// How a store is opened.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `overlay` or `vfs`; none: by environment, settings, probe.
+    /// `overlay`, `btrfs` or `vfs`; none: by environment, settings, probe.
     pub driver: Option<String>,
     /// It is not made where it is not.
     pub existing_only: bool,
@@ -35,6 +37,10 @@ pub struct Store {
     pub(crate) marks: Marks,
     /// Blobs are kept as they came, beside the layers made of them.
     pub(crate) keep_blobs: bool,
+    /// The largest window of zstd: memory.
+    pub(crate) window: u64,
+    /// Read-only stores below this one: see [`crate::bases`].
+    pub(crate) bases: Vec<PathBuf>,
 }
 
 impl Store {
@@ -52,7 +58,9 @@ impl Store {
             Err(e) => return Err(e),
         };
         let keep_blobs = folders.settings.keep_blobs;
-        Ok(Self { root, run: folders.run.clone(), driver, marks, keep_blobs })
+        let window = window(&folders.settings.max_window)?;
+        let bases = bases::open(&folders.base_stores, marks)?;
+        Ok(Self { root, run: folders.run.clone(), driver, marks, keep_blobs, window, bases })
     }
 
     /// Writes the file `format` anew where it is damaged; one of another version is left alone.
@@ -97,34 +105,50 @@ impl Store {
             squash: self.marks == Marks::User,
             strict: false,
             keep_blobs: self.keep_blobs,
+            window: self.window,
             one_of_several: false,
         }
     }
 
     /// A folder of our own below `work`; what dead processes left there goes.
     pub(crate) fn work(&self) -> Result<Work> {
-        let work = self.folder("work");
-        sweep(&work)?;
-        for _ in 0..10 {
-            let mut name = [0; 8];
-            text::id::random(&mut name)?;
-            let path = work.join(text::hex::encode(&name));
-            base::paths::mkdir(&path, Mode::RWXU).on_path("create", &path)?;
-            // Between the two calls somebody else may sweep it away.
-            let lock = match Lock::try_exclusive(&path) {
-                Ok(Some(lock)) => lock,
-                Ok(None) => continue,
-                Err(e) if e.kind() == Kind::NotFound => continue,
-                Err(e) => {
-                    let _ = base::paths::rmdir(&path);
-                    return Err(e);
-                }
-            };
-            if fstat(lock.fd()).is_ok_and(|stat| stat.st_nlink > 0) {
-                return Ok(Work { path, _lock: lock });
+        work_in(&self.folder("work"))
+    }
+}
+
+/// The same, below this folder.
+pub(crate) fn work_in(work: &Path) -> Result<Work> {
+    sweep(work)?;
+    for _ in 0..10 {
+        let mut name = [0; 8];
+        text::id::random(&mut name)?;
+        let path = work.join(text::hex::encode(&name));
+        base::paths::mkdir(&path, Mode::RWXU).on_path("create", &path)?;
+        // Between the two calls somebody else may sweep it away.
+        let lock = match Lock::try_exclusive(&path) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => continue,
+            Err(e) if e.kind() == Kind::NotFound => continue,
+            Err(e) => {
+                let _ = base::paths::rmdir(&path);
+                return Err(e);
             }
+        };
+        if fstat(lock.fd()).is_ok_and(|stat| stat.st_nlink > 0) {
+            return Ok(Work { path, _lock: lock });
         }
-        Err(Error::conflict(format!("create {}: swept away each time", work.display())))
+    }
+    Err(Error::conflict(format!("create {}: swept away each time", work.display())))
+}
+
+/// What the setting `max-window` allows; never more than 1 GiB.
+fn window(text: &str) -> Result<u64> {
+    match text {
+        "" => Ok(WINDOW),
+        _ => match text::size::parse(text).map_err(|e| e.context("max-window"))? {
+            bytes if bytes <= 1 << 30 => Ok(bytes.max(WINDOW)),
+            _ => Err(Error::bad_input("max-window: more than 1g")),
+        },
     }
 }
 
@@ -154,7 +178,7 @@ pub(crate) fn sweep(work: &Path) -> Result<()> {
 }
 
 /// `1.0` and `marks trusted` or `marks user`, a line each; what else there is, is for newer ones.
-fn read_format(text: &[u8]) -> Result<Marks> {
+pub(crate) fn read_format(text: &[u8]) -> Result<Marks> {
     let text = String::from_utf8_lossy(text);
     let version = text.lines().next().unwrap_or_default();
     if version.split('.').next() != FORMAT.split('.').next() {
@@ -202,6 +226,11 @@ fn create(folders: &Folders) -> Result<Marks> {
         log::warn("images of an ordinary user: owners and devices of their files are not kept");
     }
     Ok(marks)
+}
+
+/// The file `format` of a base store that is baked: always for root.
+pub(crate) fn format_of_base() -> String {
+    format!("{FORMAT}\nmarks trusted\n")
 }
 
 fn write_format(root: &Path) -> Result<Marks> {

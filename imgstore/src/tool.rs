@@ -3,11 +3,13 @@
 //! One line on standard error when something fails, and exit code 1; 2 when the command line is
 //! wrong.
 
+mod table;
+
 use crate::image::ImageConfig;
 use crate::reference::Reference;
 use crate::registry;
-use crate::{Form, Fsck, ImportOptions, LoadEvent, Options, Removed, Store};
-use base::flags::{Command, Flag, Matches, Operands, Program};
+use crate::{Bake, Form, Fsck, ImportOptions, LoadEvent, Options, Removed, Store};
+use base::flags::Matches;
 use base::folders::Folders;
 use base::text::table::Table;
 use base::text::{id, size, time};
@@ -15,148 +17,9 @@ use base::{Error, OnError, Result, files, log};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-static COPY: Command = Command {
-    name: "copy",
-    usage: "SRC DST",
-    about: "Copy an image as it is: docker://NAME, oci:FOLDER[:TAG], or a NAME in the store",
-    aliases: &[],
-    flags: &[Flag::switch("quiet", "Print only errors").short(b'q')],
-    operands: Operands::Exactly(2),
-    stops: false,
-};
-
-static DF: Command = Command {
-    name: "df",
-    usage: "",
-    about: "Show how much there is of everything, and what could be freed",
-    aliases: &[],
-    flags: &[],
-    operands: Operands::None,
-    stops: false,
-};
-
-static FSCK: Command = Command {
-    name: "fsck",
-    usage: "[OPTIONS]",
-    about: "Look for what is broken, and mark it so that nothing uses it",
-    aliases: &[],
-    flags: &[
-        Flag::switch("deep", "Read every byte of every layer"),
-        Flag::switch("repair", "Remove what is broken: a load or a pull brings it back"),
-    ],
-    operands: Operands::None,
-    stops: false,
-};
-
-static GC: Command = Command {
-    name: "gc",
-    usage: "",
-    about: "Remove layers that no image needs, and what was left half done",
-    aliases: &[],
-    flags: &[],
-    operands: Operands::None,
-    stops: false,
-};
-
-static LOAD: Command = Command {
-    name: "load",
-    usage: "[OPTIONS] [PATH]",
-    about: "Load images from an OCI layout or a docker save archive (default: standard input)",
-    aliases: &[],
-    flags: &[
-        Flag::text("input", "string", "A folder or a file").short(b'i'),
-        Flag::switch("quiet", "Print only errors").short(b'q'),
-    ],
-    operands: Operands::AtMost(1),
-    stops: false,
-};
-
-static IMPORT: Command = Command {
-    name: "import",
-    usage: "[OPTIONS] FILE|- [NAME]",
-    about: "Make an image of the tar of a root file system",
-    aliases: &[],
-    flags: &[
-        Flag::text("cmd", "string", "The command of containers, as words"),
-        Flag::text("env", "list", "A variable of containers: NAME=VALUE").short(b'e'),
-        Flag::text("message", "string", "A message for its history").short(b'm'),
-    ],
-    operands: Operands::Between(1, 2),
-    stops: false,
-};
-
-static IMAGES: Command = Command {
-    name: "images",
-    usage: "[OPTIONS]",
-    about: "List images",
-    aliases: &[],
-    flags: &[Flag::switch("no-trunc", "Whole ids"), Flag::switch("quiet", "Only ids").short(b'q')],
-    operands: Operands::None,
-    stops: false,
-};
-
-static RMI: Command = Command {
-    name: "rmi",
-    usage: "[OPTIONS] IMAGE [IMAGE...]",
-    about: "Remove images",
-    aliases: &[],
-    flags: &[Flag::switch("force", "Also with several names, or in use").short(b'f')],
-    operands: Operands::AtLeast(1),
-    stops: false,
-};
-
-static SAVE: Command = Command {
-    name: "save",
-    usage: "[OPTIONS] IMAGE [IMAGE...]",
-    about: "Write images to an archive (default: standard output) or an OCI layout in a folder",
-    aliases: &[],
-    flags: &[
-        Flag::text("format", "string", "docker-archive, oci-archive or oci-layout (a folder)")
-            .default("docker-archive"),
-        Flag::text("output", "string", "The file or folder").short(b'o'),
-    ],
-    operands: Operands::AtLeast(1),
-    stops: false,
-};
-
-static TAG: Command = Command {
-    name: "tag",
-    usage: "IMAGE NAME",
-    about: "Give an image one more name",
-    aliases: &[],
-    flags: &[],
-    operands: Operands::Exactly(2),
-    stops: false,
-};
-
-static CHECKOUT: Command = Command {
-    name: "checkout",
-    usage: "IMAGE FOLDER",
-    about: "Copy the merged tree of an image into a folder that is empty or not there",
-    aliases: &[],
-    flags: &[],
-    operands: Operands::Exactly(2),
-    stops: false,
-};
-
-static PROGRAM: Program = Program {
-    name: "imgstore",
-    about: "Keeps images: loads, lists, names, removes them and checks them out",
-    version: concat!("imgstore version ", env!("CARGO_PKG_VERSION")),
-    globals: &[
-        Flag::text("root", "string", "The folder that is kept").default("/var/lib/coracle"),
-        Flag::text("run", "string", "The folder that is gone after a reboot")
-            .default("/run/coracle"),
-        Flag::switch("version", "Print version information and quit").short(b'v'),
-    ],
-    groups: &[(
-        "Commands",
-        &[&CHECKOUT, &COPY, &DF, &FSCK, &GC, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG],
-    )],
-};
+use table::PROGRAM;
 
 /// What stands for standard input.
 const STDIN: &str = "-";
@@ -189,8 +52,16 @@ fn print(text: &str) {
 }
 
 fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
-    let folders =
+    let mut folders =
         Folders::find(globals.text("root").map(Path::new), globals.text("run").map(Path::new))?;
+    if globals.list("base-store").next().is_some() {
+        folders.set_base_stores(globals.list("base-store").map(PathBuf::from))?;
+    }
+    if ["load", "import"].contains(&command)
+        && let Some(size) = matches.text("max-window")
+    {
+        folders.settings.max_window = size.to_owned();
+    }
     let repair = command == "fsck" && matches.on("repair");
     let store = match Store::open(&folders, Options::default()) {
         Err(e) if repair && Store::repair_format(&folders).is_ok() => {
@@ -210,6 +81,7 @@ fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
         "gc" => collect(&store),
         "images" => list(&store, matches.on("quiet"), matches.on("no-trunc")),
         "rmi" => remove(&store, &matches.operands, matches.on("force")),
+        "bake" => bake(&store, matches),
         "save" => save(&store, matches),
         "tag" => store.tag(pair().0, pair().1),
         "copy" => copy(&folders, &store, pair(), matches.on("quiet")),
@@ -353,6 +225,16 @@ fn import(store: &Store, matches: &Matches, file: &str, name: Option<&str>) -> R
     Ok(())
 }
 
+fn bake(store: &Store, matches: &Matches) -> Result<()> {
+    let bake = Bake {
+        images: matches.operands.clone(),
+        from: matches.text("from").map(PathBuf::from),
+        platform: matches.text("platform").unwrap_or_default().to_owned(),
+        epoch: crate::bake::epoch()?,
+    };
+    write_out(matches, &mut |out| store.bake(&bake, out))
+}
+
 fn save(store: &Store, matches: &Matches) -> Result<()> {
     let output = matches.text("output").map(Path::new);
     let form = match matches.text("format").unwrap_or("docker-archive") {
@@ -367,17 +249,20 @@ fn save(store: &Store, matches: &Matches) -> Result<()> {
             return Err(Error::bad_input(format!("save: unknown format '{shown}'")));
         }
     };
-    if let Some(path) = output {
-        return files::write_aside_then_rename(path, &mut |file| {
-            store.save(&matches.operands, form, file)
-        });
+    write_out(matches, &mut |out| store.save(&matches.operands, form, out))
+}
+
+/// To the file of `--output`, else to standard output.
+fn write_out(matches: &Matches, write: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
+    if let Some(path) = matches.text("output") {
+        return files::write_aside_then_rename(Path::new(path), &mut |file| write(file));
     }
     let stdout = std::io::stdout();
     if stdout.is_terminal() {
         let text = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
         return Err(Error::bad_input(text));
     }
-    store.save(&matches.operands, form, &mut File::from(own_stdout()?))
+    write(&mut File::from(own_stdout()?))
 }
 
 /// Standard output without Rust's buffer.

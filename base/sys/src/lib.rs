@@ -13,6 +13,7 @@
 
 pub mod act;
 pub mod bpf;
+pub mod btrfs;
 pub mod clock;
 pub mod clone;
 mod heap;

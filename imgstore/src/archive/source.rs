@@ -194,6 +194,33 @@ impl Source {
         style: Style,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Unpacked> {
+        if !matches!(self, Self::Stream { .. }) {
+            let mut unpacked = None;
+            self.blob(name, &mut |input| {
+                let content = Content::new(input)?;
+                unpacked = Some(layer::unpack(content, folder.clone(), style, progress)?);
+                Ok(())
+            })?;
+            return unpacked.ok_or_else(|| missing(name));
+        }
+        match self {
+            Self::Stream { layers, links, .. } => {
+                let mut name = clean(name)?;
+                if let Some(target) = links.get(&name) {
+                    name.clone_from(target);
+                }
+                layers.remove(&name).ok_or_else(|| missing(&name))
+            }
+            _ => Err(missing(name)),
+        }
+    }
+
+    /// Gives a blob to somebody who reads it.
+    pub(crate) fn blob(
+        &mut self,
+        name: &[u8],
+        read: &mut dyn FnMut(&mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
         match self {
             Self::Folder(root) => {
                 let path = root.join(String::from_utf8_lossy(&clean(name)?).as_ref());
@@ -203,21 +230,14 @@ impl Source {
                     }
                     other => other.on_path("open", &path)?,
                 };
-                layer::unpack(Content::new(&mut file)?, folder, style, progress)
+                read(&mut file)
             }
             Self::Tar { file, index } => {
                 let (at, size) = place(index, name)?.ok_or_else(|| missing(name))?;
                 file.seek(SeekFrom::Start(at)).on("read", "the archive")?;
-                let mut part = file.take(size);
-                layer::unpack(Content::new(&mut part)?, folder, style, progress)
+                read(&mut file.take(size))
             }
-            Self::Stream { layers, links, .. } => {
-                let mut name = clean(name)?;
-                if let Some(target) = links.get(&name) {
-                    name.clone_from(target);
-                }
-                layers.remove(&name).ok_or_else(|| missing(&name))
-            }
+            Self::Stream { .. } => Err(missing(name)),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! removes it holds the lock. Which driver: the flag, `CORACLE_DRIVER`, `DOCKER_DRIVER`, the
 //! settings, and then a probe, whose outcome is remembered in the run folder.
 
+mod btrfs;
 mod overlay;
 mod probe;
 mod vfs;
@@ -58,7 +59,7 @@ pub struct Root {
 
 /// A graph driver.
 pub trait Driver {
-    /// `overlay` or `vfs`.
+    /// `overlay`, `btrfs` or `vfs`.
     fn name(&self) -> &'static str;
     /// Makes a container's folder.
     fn create(&self, id: &str, image: &Image, writable: Writable) -> Result<Root>;
@@ -93,11 +94,16 @@ impl Store {
         match name {
             // Docker's name for what is the same here.
             "overlay" | "overlay2" => Ok(Box::new(overlay::Overlay { uppers, marks: self.marks })),
+            "btrfs" => Ok(Box::new(btrfs::Btrfs { root: self.root.clone(), style: self.style() })),
             "vfs" => Ok(Box::new(vfs::Vfs { uppers, style: self.style() })),
+            // Docker's older ones: their kernels' parts are gone, or were never in it.
+            old @ ("aufs" | "devicemapper") => Err(Error::unsupported(format!(
+                "storage driver '{old}' is no longer one: overlay replaces it, and vfs works everywhere"
+            ))),
             other => {
                 let shown: String = other.chars().take(40).filter(|c| !c.is_control()).collect();
                 Err(Error::bad_input(format!(
-                    "unknown storage driver '{shown}': overlay and vfs are known"
+                    "unknown storage driver '{shown}': overlay, btrfs and vfs are known"
                 )))
             }
         }

@@ -32,11 +32,17 @@ pub(super) fn remembered(store: &Store) -> Result<String> {
     let text = String::from_utf8_lossy(&text);
     if let Some((driver, folder)) = text.trim_end().split_once(' ')
         && folder == root
-        && matches!(driver, "overlay" | "vfs")
+        && matches!(driver, "overlay" | "btrfs" | "vfs")
     {
         return Ok(driver.to_owned());
     }
-    let driver = if overlay_works(store) { "overlay" } else { "vfs" };
+    let driver = if overlay_works(store) {
+        "overlay"
+    } else if store.work().is_ok_and(|work| super::btrfs::works(&work.path)) {
+        "btrfs"
+    } else {
+        "vfs"
+    };
     let line = [driver, " ", &root, "\n"].concat();
     let kept = files::create_dir_all(&store.run)
         .and_then(|()| files::write_then_rename(&store.run, "driver", line.as_bytes(), Sync::No));

@@ -3,7 +3,7 @@
 //! gzip (several members, as pigz and estargz write them), zstd (several frames, as zstd:chunked
 //! writes them) or plain. The hash is that of the blob as it came, all of it: what follows the
 //! compressed data is read too. Never another program (CVE-2014-9357). Buffers are fixed; a zstd
-//! frame may ask for at most 8 MiB of window.
+//! frame may ask for at most 8 MiB of window, or what `max-window` allows.
 
 use base::digest::{Digest, Sha256};
 use base::{Error, OnError, Result};
@@ -15,7 +15,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 const BUFFER: usize = 64 << 10;
-const WINDOW: u64 = 8 << 20;
+/// The window of zstd that is allowed unless more is.
+pub(crate) const WINDOW: u64 = 8 << 20;
 
 /// How a blob is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,7 @@ enum Decoder {
 pub(crate) struct Content<'a> {
     blob: Blob<'a>,
     decoder: Decoder,
+    window: u64,
 }
 
 fn broken(what: &str) -> Error {
@@ -119,13 +121,21 @@ impl<'a> Content<'a> {
             Packing::Gzip => Decoder::Gzip(Box::new(Decompress::new_gzip(15))),
             Packing::Zstd => Decoder::Zstd { frames: Box::new(new_frames()), inside: false },
         };
-        Ok(Self { blob, decoder })
+        Ok(Self { blob, decoder, window: WINDOW })
     }
 
     /// The first bytes of the blob, before anything was read: up to 512.
     pub(crate) fn start(&self) -> &[u8] {
         let rest = self.blob.rest();
         &rest[..rest.len().min(512)]
+    }
+
+    /// Allows zstd so large a window, which is memory; to be called before anything is read.
+    pub(crate) fn allow_window(&mut self, bytes: u64) {
+        self.window = bytes;
+        if let Decoder::Zstd { frames, .. } = &mut self.decoder {
+            frames.set_max_window_size(bytes);
+        }
     }
 
     /// Keeps the blob as it comes; to be called before anything is read.
@@ -226,7 +236,10 @@ impl<'a> Content<'a> {
                     ..
                 })) => skip(&mut self.blob, u64::from(length))?,
                 Err(FrameDecoderError::WindowSizeTooBig { .. }) => {
-                    return Err(broken("zstd data that need more than 8 MiB of memory"));
+                    let allowed = self.window >> 20;
+                    return Err(broken(&format!(
+                        "zstd data that need more than {allowed} MiB of memory (max-window)"
+                    )));
                 }
                 Err(_) => return Err(broken("damaged zstd data")),
             }

@@ -79,6 +79,8 @@ pub(crate) struct Style {
     pub(crate) strict: bool,
     /// Compressed blobs are kept beside the layer.
     pub(crate) keep_blobs: bool,
+    /// The largest window of zstd.
+    pub(crate) window: u64,
     /// Others are unpacked at the same time: one thread.
     pub(crate) one_of_several: bool,
 }
@@ -90,6 +92,7 @@ pub(crate) fn unpack(
     style: Style,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Unpacked> {
+    content.allow_window(style.window);
     let mut unpacker = Box::new(begin(&folder, style)?);
     if style.keep_blobs && content.is_packed() {
         content.keep(&folder.join("blob"))?;

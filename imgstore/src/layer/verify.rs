@@ -14,7 +14,7 @@ use super::{Style, replaced};
 use base::copy::{nanos, seconds, xattrs};
 use base::digest::Digest;
 use base::files::open_folder;
-use base::{OnError, Result};
+use base::{Kind as ErrorKind, OnError, Result};
 use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, readlinkat, statat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -54,19 +54,22 @@ impl Checker<'_> {
         self.known.push(hash(path));
     }
 
-    fn stat(&mut self, path: &[u8]) -> std::result::Result<Stat, Errno> {
+    /// The state of a name; none where it is not there.
+    fn stat(&mut self, path: &[u8]) -> Result<Option<Stat>> {
         let (folder, name) = split(path);
-        self.walker.enter(folder).map_err(|stop| stop.errno)?;
-        match name {
+        let entered = self.walker.enter(folder).map_err(|stop| stop.errno);
+        let stat = entered.and_then(|()| match name {
             b"" => fstat(self.walker.here()),
             _ => statat(self.walker.here(), name, AtFlags::SYMLINK_NOFOLLOW),
-        }
+        });
+        unless_of_the_moment(stat, path)
     }
 
     /// What is wrong with a name, if anything.
-    fn state(&mut self, entry: &Entry, path: &[u8]) -> Option<&'static str> {
-        let Ok(stat) = self.stat(path) else {
-            return Some("it is not there");
+    fn state(&mut self, entry: &Entry, path: &[u8]) -> Result<Option<&'static str>> {
+        let wrong = |what| Ok(Some(what));
+        let Some(stat) = self.stat(path)? else {
+            return wrong("it is not there");
         };
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Kind::File,
@@ -77,7 +80,7 @@ impl Checker<'_> {
             _ => Kind::Fifo,
         };
         if kind != entry.kind {
-            return Some("it is something else");
+            return wrong("it is something else");
         }
         let squash = self.style.squash;
         let more = match kind {
@@ -86,38 +89,40 @@ impl Checker<'_> {
             _ => 0o400,
         };
         if kind != Kind::Symlink && stat.st_mode & 0o7777 != entry.mode | more {
-            return Some("its mode differs");
+            return wrong("its mode differs");
         }
         if !squash && (stat.st_uid, stat.st_gid) != (entry.uid, entry.gid) {
-            return Some("its owner differs");
+            return wrong("its owner differs");
         }
         if !path.is_empty() && seconds(&stat) != entry.mtime.0 {
-            return Some("its time differs");
+            return wrong("its time differs");
         }
         let device = rustix::fs::makedev(entry.major, entry.minor);
-        match kind {
+        Ok(match kind {
             Kind::File if u64::try_from(stat.st_size) != Ok(entry.size) => {
                 Some("its length differs")
             }
             Kind::Char | Kind::Block if stat.st_rdev != device => Some("its device differs"),
             Kind::Symlink => {
                 let target = readlinkat(self.walker.here(), split(path).1, Vec::new());
-                let same = target.is_ok_and(|target| target.as_bytes() == entry.link);
+                let target = unless_of_the_moment(target, path)?;
+                let same = target.is_some_and(|target| target.as_bytes() == entry.link);
                 (!same).then_some("its target differs")
             }
             Kind::File | Kind::Folder if nanos(&stat) != entry.mtime.1 && nanos(&stat) != 0 => {
                 (!path.is_empty()).then_some("its time differs")
             }
             Kind::File | Kind::Folder if !entry.xattrs.is_empty() => {
-                (!self.has_attributes(entry, path)).then_some("its attributes differ")
+                (!self.has_attributes(entry, path)?).then_some("its attributes differ")
             }
             _ => None,
-        }
+        })
     }
 
-    fn has_attributes(&mut self, entry: &Entry, path: &[u8]) -> bool {
-        let Ok(fd) = super::rebuild::open_any(&mut self.walker, path) else {
-            return false;
+    fn has_attributes(&mut self, entry: &Entry, path: &[u8]) -> Result<bool> {
+        let open = super::rebuild::open_any(&mut self.walker, path);
+        let Some(fd) = unless_of_the_moment(open, path)? else {
+            return Ok(false);
         };
         let kept = |name: &[u8]| name == b"security.capability" || !name.starts_with(b"security.");
         let mut wanted = entry.xattrs.iter().filter(|(name, _)| kept(name)).count();
@@ -126,7 +131,8 @@ impl Checker<'_> {
             Ok(())
         });
         // Where there are none at all, or for ordinary users, they were never set.
-        counted.is_err() || wanted == 0 || wanted == entry.xattrs.len() && self.style.squash
+        let none = counted.is_err() || wanted == entry.xattrs.len() && self.style.squash;
+        Ok(none || wanted == 0)
     }
 
     /// What is in the tree and in no archive.
@@ -145,7 +151,7 @@ impl Checker<'_> {
             path.extend_from_slice(name);
             if self.known.binary_search(&hash(path)).is_err() {
                 self.tell(path, "it does not belong there");
-            } else if let Ok(inner) = open_folder_at(folder, name)
+            } else if let Some(inner) = unless_of_the_moment(open_folder_at(folder, name), path)?
                 && depth < 250
             {
                 self.strangers(&inner, path, depth + 1)?;
@@ -170,8 +176,7 @@ impl Checks for Checker<'_> {
                 let path = [folder, slash, gone].concat();
                 self.know(&path);
                 // Unless the layer has a name of its own there.
-                let stat = self.stat(&path);
-                if stat.is_err() {
+                if self.stat(&path)?.is_none() {
                     self.tell(&path, "its removal is gone");
                 }
                 return Ok(());
@@ -179,7 +184,8 @@ impl Checks for Checker<'_> {
             Meaning::Opaque => {
                 self.know(folder);
                 let open = super::rebuild::open_any(&mut self.walker, folder);
-                if !open.is_ok_and(|fd| whiteout::is_opaque(fd, self.style.marks)) {
+                let open = unless_of_the_moment(open, folder)?;
+                if !open.is_some_and(|fd| whiteout::is_opaque(fd, self.style.marks)) {
                     self.tell(folder, "it no longer hides what is below");
                 }
                 return Ok(());
@@ -201,12 +207,12 @@ impl Checks for Checker<'_> {
             let target = super::path::clean(&entry.link)?;
             self.know(&target);
             let same = |a: Stat, b: Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
-            let (one, other) = (self.stat(path), self.stat(&target));
+            let (one, other) = (self.stat(path)?, self.stat(&target)?);
             // What the target was may have been replaced after the link was made.
-            if !matches!((one, other), (Ok(a), Ok(b)) if same(a, b)) && one.is_err() {
+            if !matches!((one, other), (Some(a), Some(b)) if same(a, b)) && one.is_none() {
                 self.suspects.push((path.to_vec(), "it is not there"));
             }
-        } else if let Some(what) = self.state(entry, path) {
+        } else if let Some(what) = self.state(entry, path)? {
             self.suspects.push((path.to_vec(), what));
         }
         Ok(())
@@ -217,6 +223,7 @@ impl Checks for Checker<'_> {
             Ok(Some((listed, want))) if want == *digest && listed == size => {}
             Ok(Some(_)) => self.tell(path, "its content differs"),
             Ok(None) => self.tell(path, "the list of files lacks it"),
+            Err(e) if e.kind() == ErrorKind::Moment => return Err(e),
             Err(e) => self.tell(path, e.message()),
         }
         Ok(())
@@ -224,12 +231,26 @@ impl Checks for Checker<'_> {
 }
 
 /// What is wrong with a layer.
-pub(crate) fn verify(layer: &Path, diff: &Digest, style: Style) -> Vec<String> {
+pub(crate) fn verify(layer: &Path, diff: &Digest, style: Style) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    if let Err(e) = check(layer, diff, style, &mut problems) {
-        problems.push(e.message().to_owned());
+    match check(layer, diff, style, &mut problems) {
+        Err(e) if e.kind() == ErrorKind::Moment => return Err(e),
+        Err(e) => problems.push(e.message().to_owned()),
+        Ok(()) => {}
     }
-    problems
+    Ok(problems)
+}
+
+/// What was asked for, or nothing where it is not there or cannot be had; an error of the moment
+/// (no memory, no descriptor) says nothing of the layer, and goes on.
+fn unless_of_the_moment<T>(
+    result: std::result::Result<T, Errno>,
+    path: &[u8],
+) -> Result<Option<T>> {
+    match result {
+        Err(e) if base::is_of_the_moment(e) => Err(e).on("look at", shown(path)),
+        other => Ok(other.ok()),
+    }
 }
 
 fn check(layer: &Path, diff: &Digest, style: Style, problems: &mut Vec<String>) -> Result<()> {

@@ -15,7 +15,7 @@ mod http;
 mod link;
 mod login;
 mod manifest;
-mod platform;
+pub(crate) mod platform;
 mod policy;
 mod proxy;
 mod pull;

@@ -12,6 +12,7 @@ use super::session::{Ask, Session};
 use super::upload::{self, Begun, Upload};
 use super::{Client, Progress};
 use crate::archive::documents::{self, Descriptor, Document};
+use crate::bases::IMAGES;
 use crate::image::{ImageDocument, chain_id};
 use crate::reference::Reference;
 use crate::registry::http::Method;
@@ -133,7 +134,7 @@ fn others(remote: &Remote, sources: &Map<Digest, Source>) -> Vec<String> {
 }
 
 fn stored_manifest(store: &Store, id: &Digest) -> Result<Option<(Vec<u8>, Document)>> {
-    let path = store.folder("images").join(id.hex()).join("manifest");
+    let path = store.place(IMAGES, &id.hex())?.join("manifest");
     match files::read_capped(&path, 4 << 20) {
         Ok(text) => {
             let document = documents::parse(&text, "")?;

@@ -92,6 +92,8 @@ pub struct Globals {
     pub root: Option<PathBuf>,
     /// The run folder.
     pub run: Option<PathBuf>,
+    /// Read-only stores below the root folder.
+    pub base_stores: Vec<PathBuf>,
     /// The graphdriver.
     pub driver: Option<String>,
     /// Tell more.
@@ -117,6 +119,7 @@ impl Invocation {
             host: host.or_else(environment),
             root: path("root"),
             run: path("run"),
+            base_stores: globals.list("base-store").map(PathBuf::from).collect(),
             driver: globals.text("driver").map(String::from),
             debug: globals.on("debug"),
         };

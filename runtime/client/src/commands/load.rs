@@ -33,6 +33,7 @@ pub(super) fn run(session: &Session<'_>, matches: &Matches) -> Result<u8, Failur
                 let text = ["read ", &path.to_string_lossy(), ": Is a directory"].concat();
                 return Err(Error::bad_input(text).into());
             }
+            base::checksum::verify(path, &file)?;
             Some(file)
         }
         None if terminal::stdin_is_terminal() => {

@@ -54,9 +54,10 @@ pub(crate) static PROGRAM: Program = Program {
     about: "Containers on small devices",
     version: concat!("coracle version ", env!("CARGO_PKG_VERSION")),
     globals: &[
+        Flag::text("base-store", "list", "Read-only store below the root folder (more: again)"),
         Flag::text("completion", "string", "Print a completion script for this shell (\"bash\")"),
         Flag::switch("debug", "Enable debug mode").short(b'D'),
-        Flag::text("driver", "string", "Graph driver (\"overlay\", \"vfs\")"),
+        Flag::text("driver", "string", "Graph driver (\"overlay\", \"btrfs\", \"vfs\")"),
         Flag::text("host", "string", "Daemon socket to connect to").short(b'H'),
         Flag::text("root", "string", "Folder of images and containers").default("/var/lib/coracle"),
         Flag::text("run", "string", "Folder of what does not survive a reboot")

@@ -37,10 +37,12 @@ fn start(engine: &Engine, name: &str, words: &[&str], extra: &[BorrowedFd<'_>]) 
     let mut descriptors = vec![null.as_fd(), null.as_fd(), null.as_fd()];
     descriptors.extend_from_slice(extra);
     let folders = engine.folders();
+    let bases = std::env::join_paths(&folders.base_stores).map_err(std::io::Error::other);
+    let bases = bases.on("name", "the base stores")?;
     let texts =
         [name.as_bytes(), folders.root.as_os_str().as_bytes(), folders.run.as_os_str().as_bytes()]
             .into_iter()
-            .chain([engine.driver_name().as_bytes()])
+            .chain([engine.driver_name().as_bytes(), bases.as_bytes()])
             .chain(words.iter().map(|word| word.as_bytes()));
     let arguments = texts
         .map(|text| CString::new(text).map_err(std::io::Error::from))
@@ -96,18 +98,19 @@ pub(crate) fn spawn_probe(engine: &Engine, id: &str) -> Result<Probe> {
     Ok(Probe { pid, report })
 }
 
-/// root, run, driver, and what follows them.
+/// root, run, driver, base stores, and what follows them.
 fn engine_of(mut words: impl Iterator<Item = OsString>) -> Result<(Arc<Engine>, Vec<String>)> {
-    let (Some(root), Some(run), Some(driver)) = (words.next(), words.next(), words.next()) else {
-        return Err(Error::bad_input("this name is for coracle's own use"));
-    };
-    let folders = base::folders::Folders::find(Some(Path::new(&root)), Some(Path::new(&run)))?;
+    let mut word =
+        || words.next().ok_or_else(|| Error::bad_input("this name is for coracle's own use"));
+    let (root, run, driver, bases) = (word()?, word()?, word()?, word()?);
+    let mut folders = base::folders::Folders::find(Some(Path::new(&root)), Some(Path::new(&run)))?;
+    folders.set_base_stores(std::env::split_paths(&bases))?;
     let driver = driver.to_string_lossy().into_owned();
     let engine = Engine::new(folders, Some(driver).filter(|driver| !driver.is_empty()));
     Ok((Arc::new(engine), words.map(|word| word.to_string_lossy().into_owned()).collect()))
 }
 
-/// `coracle-monitor ROOT RUN DRIVER ID`: watches one container until nothing is left to do.
+/// `coracle-monitor ROOT RUN DRIVER BASES ID`: watches one container until nothing is left to do.
 pub fn monitor_main(words: Vec<OsString>) -> ExitCode {
     let report = spawn::inherited(REPORT);
     let monitor = engine_of(words.into_iter().skip(1)).and_then(|(engine, words)| {
@@ -142,7 +145,7 @@ fn tell(report: Option<&OwnedFd>, sign: &[u8], text: &[u8]) {
     }
 }
 
-/// `coracle-job ROOT RUN DRIVER JOB ID`: one piece of heavy work.
+/// `coracle-job ROOT RUN DRIVER BASES JOB ID`: one piece of heavy work.
 pub fn worker_main(words: Vec<OsString>) -> ExitCode {
     let (report, stdin) = (spawn::inherited(REPORT), spawn::inherited(STDIN));
     let root = ROOT.map(spawn::inherited);
