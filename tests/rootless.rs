@@ -11,8 +11,6 @@ use support::{Done, World, busybox_tar, feed};
 struct User {
     world: World,
     home: PathBuf,
-    /// What /etc/subuid and /etc/subgid say.
-    ranges: &'static str,
 }
 
 impl User {
@@ -21,7 +19,8 @@ impl User {
         User::with("")
     }
 
-    fn with(ranges: &'static str) -> User {
+    /// One for whom /etc/subuid and /etc/subgid say this.
+    fn with(ranges: &str) -> User {
         let world = World::empty();
         let home = world.folder.join("home");
         std::fs::create_dir(&home).expect("mkdir");
@@ -30,19 +29,20 @@ impl User {
         for folder in [&world.folder, &home] {
             std::os::unix::fs::chown(folder, Some(65534), Some(65534)).expect("chown");
         }
-        let user = User { world, home, ranges };
+        // Once: what a command has left to do in the background reads it, too.
+        std::fs::write(home.join("ranges"), format!("{ranges}\n")).expect("write");
+        let user = User { world, home };
         let done = feed(&mut user.command(&["import", "-", "bb"]), &busybox_tar());
         assert_eq!(done.code, 0, "{done:?}");
         user
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let script = "echo \"$0\" >$HOME/ranges && \
-            mount --bind $HOME/ranges /etc/subuid && mount --bind $HOME/ranges /etc/subgid && \
+        let script = "mount --bind $HOME/ranges /etc/subuid && mount --bind $HOME/ranges /etc/subgid && \
             exec setpriv \"$@\"";
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--propagation", "private", "sh", "-c", script, self.ranges])
+            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(self.home.join("coracle"))
             .args(words)

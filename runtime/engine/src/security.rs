@@ -104,8 +104,8 @@ mod tests {
             ("x=y", "invalid --security-opt 2: \"x=y\""),
             ("no-new-privileges=maybe", "invalid --security-opt 2"),
             ("seccomp={}", "seccomp profile: unknown action"),
-            ("apparmor=mine", "AppArmor profiles are not supported"),
-            ("label=type:x", "SELinux labels are not supported"),
+            ("apparmor=", "invalid --security-opt 2: \"apparmor=\""),
+            ("label=colour:x", "bad label option"),
         ] {
             let error = with(&[option]).err().expect(option);
             assert!(error.message().contains(want), "{}", error.message());
