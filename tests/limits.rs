@@ -200,7 +200,8 @@ fn use_is_counted() {
     };
     let percent = |word: &str| word.trim_end_matches('%').parse::<f64>().expect("percent");
     let (first, second) = (row("busy"), row("idle"));
-    assert!(percent(&first[2]) > 20.0 && percent(&second[2]) < 5.0, "{text}");
+    // Not how much: other work may leave it little of a processor.
+    assert!(percent(&first[2]) > 10.0 * percent(&second[2]).max(0.1), "{text}");
     assert_eq!(first[5], "64MiB", "{text}");
     assert_eq!(first.last().map(String::as_str), Some("1"), "{text}");
     let one = world.ok(&["stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}", &idle]);
