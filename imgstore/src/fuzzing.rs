@@ -110,30 +110,35 @@ pub fn files(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    type Target = (&'static str, fn(&[u8]));
+pub(crate) mod tests {
+    /// What is fuzzed: its name, which is that of its seeds' folder, and the function.
+    pub(crate) type Target = (&'static str, fn(&[u8]));
+
+    /// Feeds each seed, and its beginnings: all of them, or of a long one some five hundred.
+    pub(crate) fn replay(targets: &[Target]) {
+        for (name, target) in targets {
+            let folder = format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+            let mut count = 0;
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let seed = std::fs::read(entry.unwrap().path()).unwrap();
+                let step = if seed.len() < 4096 { 1 } else { seed.len() / 500 + 1 };
+                (0..=seed.len()).step_by(step).for_each(|end| target(&seed[..end]));
+                target(&seed);
+                count += 1;
+            }
+            assert!(count > 0, "{folder} is empty");
+        }
+    }
 
     #[test]
     fn the_corpus_is_judged() {
-        let targets: [Target; 6] = [
+        replay(&[
             ("tar", super::tar),
             ("pax", super::pax),
             ("config", super::config),
             ("index", super::index),
             ("digest", super::digest),
             ("files", super::files),
-        ];
-        for (name, target) in targets {
-            let folder = format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
-            let mut count = 0;
-            for entry in std::fs::read_dir(&folder).unwrap() {
-                let seed = std::fs::read(entry.unwrap().path()).unwrap();
-                // And beginnings of it.
-                (0..=seed.len()).step_by(seed.len() / 500 + 1).for_each(|end| target(&seed[..end]));
-                target(&seed);
-                count += 1;
-            }
-            assert!(count > 0, "{folder} is empty");
-        }
+        ]);
     }
 }

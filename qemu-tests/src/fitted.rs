@@ -7,6 +7,7 @@
 
 use crate::apt::{Apt, Mirror};
 use crate::kernels::{Trouble, Unpacked, sum};
+use crate::tool::run;
 use base::digest::Sha256;
 use base::{Error, OnError, Result};
 use std::path::{Path, PathBuf};
@@ -125,16 +126,6 @@ fn unpacked(deb: &Path, sum: &str, home: &Path) -> Result<PathBuf> {
     // Those of another version's, whose files look newer or older than they are.
     let _ = std::fs::remove_dir_all(home.join("objects"));
     Ok(source)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().on("start", &name)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    Err(Error::other(format!("{name}: {}", text.lines().next().unwrap_or("failed"))))
 }
 
 fn make(build: &Build<'_>, image: &Path) -> Result<()> {

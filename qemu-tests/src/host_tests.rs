@@ -4,6 +4,7 @@
 
 use crate::job::{Job, Test};
 use crate::kernels::KERNELS;
+use crate::tool::run;
 use base::{Error, OnError, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -153,14 +154,4 @@ fn disk(cache: &Path, dist: &Path, programs: &[(&'static str, PathBuf)]) -> Resu
     run(make.args(["-q", "-t", "ext4", "-d"]).args([&tree, &image]).arg(DISK))?;
     let _ = std::fs::remove_dir_all(&tree);
     Ok(image)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().on("start", &name)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    Err(Error::other(format!("{name}: {}", text.lines().next().unwrap_or("failed"))))
 }

@@ -32,3 +32,4 @@ pub mod older;
 pub mod power_cut;
 pub mod session;
 pub mod summary;
+mod tool;

@@ -52,6 +52,14 @@ json_object! {
     }
 }
 
+impl Descriptor {
+    /// The tag that an index gives it, alone or at the end of a name.
+    pub(crate) fn tag(&self) -> &str {
+        let name = self.annotations.get(REF_NAME).map_or("", String::as_str);
+        name.rsplit_once(':').map_or(name, |(_, tag)| tag)
+    }
+}
+
 /// The annotation that holds a tag or a name.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation that holds docker's full name.

@@ -1,7 +1,6 @@
 //! Looking at the images of an archive without unpacking them: for `bake`.
 
 use super::documents::Platform;
-use super::signed::Gate;
 use super::source::Source;
 use super::{LoadEvent, Loader, Wanted, layout, repository_of};
 use crate::commit::NewImage;
@@ -42,22 +41,9 @@ impl Store {
                 Source::tar(file)?
             }
         };
-        let (layers, images, found) = (Vec::new(), Vec::new(), Some(Vec::new()));
-        let (folders, gate, repository) = (0, Gate::new()?, repository_of(path));
-        let (store, events) = (self, &mut |_: LoadEvent<'_>| ());
-        let mut loader = Loader {
-            store,
-            work,
-            source,
-            events,
-            layers,
-            images,
-            repository,
-            folders,
-            gate,
-            platform,
-            found,
-        };
+        let events = &mut |_: LoadEvent<'_>| ();
+        let mut loader = Loader::new(self, work, source, repository_of(path), events)?;
+        (loader.platform, loader.found) = (platform, Some(Vec::new()));
         loader.read()?;
         Ok((loader.source, loader.found.unwrap_or_default()))
     }

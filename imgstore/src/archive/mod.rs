@@ -120,11 +120,31 @@ impl Store {
         repository: Option<String>,
         events: Events<'_>,
     ) -> Result<Vec<Loaded>> {
+        let mut loader = Loader::new(self, work, source, repository, events)?;
+        loader.read()?;
+        if loader.images.is_empty() {
+            return Err(Error::bad_input("archive: no image is in it"));
+        }
+        self.commit(loader.work, &loader.layers, &loader.images)?;
+        let names = |image: &NewImage| image.names.iter().map(Reference::familiar).collect();
+        Ok(loader.images.iter().map(|image| Loaded { id: image.id, names: names(image) }).collect())
+    }
+}
+
+impl<'a> Loader<'a> {
+    /// One that loads images for this machine.
+    fn new(
+        store: &'a Store,
+        work: &'a Work,
+        source: Source,
+        repository: Option<String>,
+        events: Events<'a>,
+    ) -> Result<Self> {
         let (layers, images) = (Vec::new(), Vec::new());
         let (folders, gate) = (0, Gate::new()?);
         let (platform, found) = (None, None);
-        let mut loader = Loader {
-            store: self,
+        Ok(Self {
+            store,
             work,
             source,
             events,
@@ -135,14 +155,7 @@ impl Store {
             gate,
             platform,
             found,
-        };
-        loader.read()?;
-        if loader.images.is_empty() {
-            return Err(Error::bad_input("archive: no image is in it"));
-        }
-        self.commit(loader.work, &loader.layers, &loader.images)?;
-        let names = |image: &NewImage| image.names.iter().map(Reference::familiar).collect();
-        Ok(loader.images.iter().map(|image| Loaded { id: image.id, names: names(image) }).collect())
+        })
     }
 }
 

@@ -5,7 +5,7 @@
 //! `imgstore copy` brings them along, or marked by an annotation, as `cosign save` writes them.
 
 use super::blob_path;
-use super::documents::{Descriptor, Document, REF_NAME};
+use super::documents::Document;
 use super::source::Source;
 use crate::reference::Reference;
 use crate::registry::{Policy, Wanted, check_signatures};
@@ -35,7 +35,7 @@ impl Gate {
         let Some(list) = &mut index.manifests else { return };
         let found = &mut self.found;
         list.retain(|descriptor| {
-            let tag = tag(descriptor);
+            let tag = descriptor.tag();
             let is = |end: &&str| tag.starts_with("sha256-") && tag.ends_with(end);
             let end = ENDS.into_iter().find(is);
             let marked = descriptor.annotations.get(KIND).is_some_and(|kind| kind == SIGNATURES);
@@ -71,9 +71,4 @@ impl Gate {
             .iter()
             .try_for_each(|name| check_signatures(&self.policy, Some(name), digests, &mut get))
     }
-}
-
-fn tag(descriptor: &Descriptor) -> &str {
-    let name = descriptor.annotations.get(REF_NAME).map_or("", String::as_str);
-    name.rsplit_once(':').map_or(name, |(_, tag)| tag)
 }

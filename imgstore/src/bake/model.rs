@@ -10,11 +10,11 @@ use crate::layer::header::Kind;
 use crate::layer::headers::{Headers, Part};
 use crate::layer::metadata::keeps;
 use crate::layer::parser::Sink;
-use crate::layer::path::{clean, is_below, shown, split};
-use crate::layer::whiteout::{Meaning, meaning};
+use crate::layer::path::{clean, is_below, refuse, shown, split};
+use crate::layer::whiteout::{Meaning, meaning, place};
+use base::Result;
 use base::digest::{Digest, Sha256};
 use base::map::Map;
-use base::{Error, Result};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -58,10 +58,6 @@ pub(super) struct Model {
     current: Option<(Entry, Vec<u8>, Sha256, u64)>,
     /// Bytes of all files.
     pub(super) size: u64,
-}
-
-fn refuse(path: &[u8], why: &str) -> Error {
-    Error::bad_input(format!("archive: {}: {why}", shown(path)))
 }
 
 impl Model {
@@ -321,17 +317,7 @@ impl Sink for Model {
 
     fn entry(&mut self, mut entry: Entry) -> Result<()> {
         let path = clean(&entry.path)?;
-        let (folder, name) = split(&path);
-        if name.is_empty() && entry.kind != Kind::Folder {
-            return Err(refuse(&path, "the root can only be a folder"));
-        }
-        let parts = || folder.split(|&c| c == b'/');
-        if parts().any(|part| matches!(meaning(part), Meaning::Ignored)) {
-            return Ok(());
-        }
-        if parts().any(|part| !matches!(meaning(part), Meaning::Plain)) {
-            return Err(refuse(&path, "name below a whiteout"));
-        }
+        let Some((folder, name)) = place(&path, entry.kind)? else { return Ok(()) };
         self.enter(folder)?;
         match meaning(name) {
             Meaning::Plain => {}

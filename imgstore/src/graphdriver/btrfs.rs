@@ -91,7 +91,7 @@ impl Driver for Btrfs {
 
     fn remove(&self, id: &str) -> Result<()> {
         let uppers = self.root.join("uppers");
-        if let Ok((_path, lock)) = super::take(&uppers, id) {
+        if let Ok((_path, lock)) = take_soon(&uppers, id) {
             // At once; where that is not allowed, name by name.
             let _ = btrfs::destroy(lock.as_fd(), "root");
         }

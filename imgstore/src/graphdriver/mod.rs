@@ -154,9 +154,9 @@ fn take_soon(uppers: &Path, id: &str) -> Result<(PathBuf, OwnedFd)> {
     Err(in_use(id))
 }
 
-/// Removes `uppers/ID` under its lock.
+/// Removes `uppers/ID` under its lock, which whoever looks for what was left holds for a moment.
 fn remove(uppers: &Path, id: &str) -> Result<()> {
-    match take(uppers, id) {
+    match take_soon(uppers, id) {
         Ok((path, _held)) => files::remove_tree(&path),
         Err(e) if e.kind() == Kind::NotFound => Ok(()),
         Err(e) => Err(e),

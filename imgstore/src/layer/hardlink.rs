@@ -4,8 +4,9 @@
 //! be made to what lies in the layer itself.
 
 use super::entry::Entry;
+use super::path::refuse;
 use super::path::{clean, is_below, shown, split};
-use super::unpack::{Link, Unpacker, refuse};
+use super::unpack::{Link, Unpacker};
 use super::walker::open_folder_at;
 use super::whiteout::{self, Meaning, meaning};
 use base::{OnError, Result};

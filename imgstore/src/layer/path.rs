@@ -29,7 +29,8 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-fn refuse(path: &[u8], why: &str) -> Error {
+/// An error about a name of an archive.
+pub(crate) fn refuse(path: &[u8], why: &str) -> Error {
     Error::bad_input(format!("archive: {}: {why}", shown(path)))
 }
 

@@ -6,13 +6,13 @@
 //! a folder without a header of its own gets its owner, mode, times and attributes from below.
 
 use super::hardlink::open_below;
-use super::path::{shown, split};
+use super::path::{refuse, shown, split};
 use super::unpack::{Pending, Unpacker};
 use super::walker::{Walker, open_folder_at};
 use super::whiteout::{self, Marks};
 use base::copy;
 use base::digest::Digest;
-use base::{Error, OnError, Result};
+use base::{OnError, Result};
 use rustix::fs::{AtFlags, FileType, Mode, Stat, chmodat, statat, utimensat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -57,10 +57,6 @@ impl Lowers {
         }
         Ok(None)
     }
-}
-
-fn refuse(path: &[u8], why: &str) -> Error {
-    Error::bad_input(format!("archive: {}: {why}", shown(path)))
 }
 
 /// Completes a layer on top of these; gives the digest of its list of files.

@@ -3,8 +3,9 @@
 use super::entry::Entry;
 use super::header::Kind;
 use super::metadata;
+use super::path::refuse;
 use super::path::shown;
-use super::unpack::{Unpacker, refuse, set_opaque};
+use super::unpack::{Unpacker, set_opaque};
 use super::whiteout;
 use base::{Error, OnError, Result};
 use rustix::fs::{AtFlags, FileType, Mode, mknodat, statat, symlinkat, utimensat};

@@ -12,10 +12,10 @@ use super::header::Kind;
 use super::headers::{Headers, Part};
 use super::metadata::{self, Made};
 use super::parser::Sink;
-use super::path::{clean, is_below, shown, split};
+use super::path::{clean, is_below, refuse, shown, split};
 use super::replaced;
 use super::walker::{Stop, Walker, open_folder_at};
-use super::whiteout::{self, Marks, Meaning, meaning};
+use super::whiteout::{self, Marks, Meaning, meaning, place};
 use base::digest::{Digest, Sha256};
 use base::files::remove_tree_at;
 use base::{Error, Kind as ErrorKind, OnError, Result};
@@ -318,17 +318,7 @@ impl Sink for Unpacker {
             entry.mode |= if entry.kind == Kind::Folder { 0o700 } else { 0o400 };
         }
         let path = clean(&entry.path)?;
-        let (folder, name) = split(&path);
-        if name.is_empty() && entry.kind != Kind::Folder {
-            return Err(refuse(&path, "the root can only be a folder"));
-        }
-        let parts = || folder.split(|&c| c == b'/');
-        if parts().any(|part| matches!(meaning(part), Meaning::Ignored)) {
-            return Ok(());
-        }
-        if parts().any(|part| !matches!(meaning(part), Meaning::Plain)) {
-            return Err(refuse(&path, "name below a whiteout"));
-        }
+        let Some((folder, name)) = place(&path, entry.kind)? else { return Ok(()) };
         self.enter(folder)?;
         match meaning(name) {
             Meaning::Plain => {}
@@ -384,10 +374,6 @@ fn metadata_uid(uid: u32) -> rustix::fs::Uid {
 
 fn metadata_gid(gid: u32) -> rustix::fs::Gid {
     rustix::fs::Gid::from_raw(gid)
-}
-
-pub(super) fn refuse(path: &[u8], why: &str) -> Error {
-    Error::bad_input(format!("archive: {}: {why}", shown(path)))
 }
 
 fn remove(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {

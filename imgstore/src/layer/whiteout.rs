@@ -6,6 +6,8 @@
 //! `user.` in the store of an ordinary user (mounted with `userxattr`). Making a device 0:0 needs
 //! no privilege since Linux 5.8; before 5.11 an ordinary user cannot mount an overlay anyway.
 
+use super::header::Kind;
+use super::path::{refuse, split};
 use rustix::fs::{AtFlags, FileType, Mode, XattrFlags, fgetxattr, fsetxattr, mknodat, statat};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -52,6 +54,22 @@ pub(crate) fn meaning(name: &[u8]) -> Meaning<'_> {
         Some(b"" | b"." | b"..") => Meaning::Wrong,
         Some(rest) => Meaning::Gone(rest),
     }
+}
+
+/// The folder and the name of a layer's entry; none for what aufs keeps for itself.
+pub(crate) fn place(path: &[u8], kind: Kind) -> base::Result<Option<(&[u8], &[u8])>> {
+    let (folder, name) = split(path);
+    if name.is_empty() && kind != Kind::Folder {
+        return Err(refuse(path, "the root can only be a folder"));
+    }
+    let parts = || folder.split(|&c| c == b'/');
+    if parts().any(|part| matches!(meaning(part), Meaning::Ignored)) {
+        return Ok(None);
+    }
+    if parts().any(|part| !matches!(meaning(part), Meaning::Plain)) {
+        return Err(refuse(path, "name below a whiteout"));
+    }
+    Ok(Some((folder, name)))
 }
 
 /// Whether this is a whiteout on the disk.

@@ -139,11 +139,6 @@ fn index(folder: &Path) -> Result<Document> {
     }
 }
 
-fn tag_of(descriptor: &Descriptor) -> &str {
-    let name = descriptor.annotations.get(REF_NAME).map_or("", String::as_str);
-    name.rsplit_once(':').map_or(name, |(_, tag)| tag)
-}
-
 impl End<'_> {
     /// A manifest by tag or digest, with its type.
     fn manifest(&self, reference: &str) -> Result<(Vec<u8>, String)> {
@@ -160,7 +155,7 @@ impl End<'_> {
                     Ok(digest) => (digest, String::new()),
                     Err(_) => {
                         let list = index(folder)?.manifests.unwrap_or_default();
-                        let found = list.into_iter().find(|one| tag_of(one) == reference);
+                        let found = list.into_iter().find(|one| one.tag() == reference);
                         let found = found.ok_or_else(|| {
                             let text = format!("{}: no image {reference}", folder.display());
                             Error::not_found(text)
@@ -218,7 +213,7 @@ impl End<'_> {
         }
         let mut index = index(folder)?;
         let list = index.manifests.get_or_insert_default();
-        list.retain(|one| tag_of(one) != tag);
+        list.retain(|one| one.tag() != tag);
         let mut entry = Descriptor {
             media_type: kind.to_owned(),
             digest,

@@ -333,20 +333,9 @@ impl Engine {
     /// What a reaper does.
     pub(crate) fn reap(&self, id: &str, driver: &str) -> Result<()> {
         let driver = self.store()?.driver_called(driver)?;
-        // Whoever looks for what was left holds its lock for a moment.
-        let remove = || {
-            let mut left = 400;
-            loop {
-                match driver.remove(id) {
-                    Err(error) if error.kind() == Kind::Conflict && left > 0 => left -= 1,
-                    result => return result,
-                }
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
-        };
-        remove().or_else(|error| {
+        driver.remove(id).or_else(|error| {
             self.become_root(error)?;
-            remove()
+            driver.remove(id)
         })
     }
 
