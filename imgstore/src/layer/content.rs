@@ -5,9 +5,9 @@
 //! compressed data is read too. Never another program (CVE-2014-9357). Buffers are fixed; a zstd
 //! frame may ask for at most 8 MiB of window, or what `max-window` allows.
 
+use super::gzip::Member;
 use base::digest::{Digest, Sha256};
 use base::{Error, OnError, Result};
-use flate2::{Decompress, FlushDecompress, Status};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::fs::File;
@@ -38,7 +38,7 @@ pub(crate) fn packing(start: &[u8]) -> Packing {
 }
 
 /// Input with a buffer and a hash.
-struct Blob<'a> {
+pub(super) struct Blob<'a> {
     input: &'a mut dyn Read,
     buffer: Box<[u8]>,
     from: usize,
@@ -50,12 +50,17 @@ struct Blob<'a> {
 }
 
 impl Blob<'_> {
-    fn rest(&self) -> &[u8] {
+    pub(super) fn rest(&self) -> &[u8] {
         &self.buffer[self.from..self.to]
     }
 
+    /// So many bytes of the rest are done with.
+    pub(super) fn used(&mut self, count: usize) {
+        self.from += count;
+    }
+
     /// Reads until at least `want` bytes are there, or the end.
-    fn fill(&mut self, want: usize) -> io::Result<()> {
+    pub(super) fn fill(&mut self, want: usize) -> io::Result<()> {
         if self.to - self.from >= want {
             return Ok(());
         }
@@ -93,7 +98,7 @@ impl Read for Blob<'_> {
 
 enum Decoder {
     Plain,
-    Gzip(Box<Decompress>),
+    Gzip(Box<Member>),
     Zstd { frames: Box<FrameDecoder>, inside: bool },
     Done,
 }
@@ -105,7 +110,7 @@ pub(crate) struct Content<'a> {
     window: u64,
 }
 
-fn broken(what: &str) -> Error {
+pub(super) fn broken(what: &str) -> Error {
     Error::bad_input(format!("archive: {what}"))
 }
 
@@ -118,7 +123,7 @@ impl<'a> Content<'a> {
         blob.fill(512).on("read", "the archive")?;
         let decoder = match packing(blob.rest()) {
             Packing::Plain => Decoder::Plain,
-            Packing::Gzip => Decoder::Gzip(Box::new(Decompress::new_gzip(15))),
+            Packing::Gzip => Decoder::Gzip(Box::new(Member::new(true))),
             Packing::Zstd => Decoder::Zstd { frames: Box::new(new_frames()), inside: false },
         };
         Ok(Self { blob, decoder, window: WINDOW })
@@ -135,6 +140,13 @@ impl<'a> Content<'a> {
         self.window = bytes;
         if let Decoder::Zstd { frames, .. } = &mut self.decoder {
             frames.set_max_window_size(bytes);
+        }
+    }
+
+    /// gzip's CRC need not be checked, since a digest of the content is.
+    pub(crate) fn has_digest(&mut self) {
+        if let Decoder::Gzip(member) = &mut self.decoder {
+            member.unchecked();
         }
     }
 
@@ -163,34 +175,22 @@ impl<'a> Content<'a> {
 
     fn inflate(&mut self, out: &mut [u8]) -> Result<usize> {
         loop {
-            let Decoder::Gzip(state) = &mut self.decoder else {
+            let Decoder::Gzip(member) = &mut self.decoder else {
                 return Ok(0);
             };
-            self.blob.fill(1).on("read", "the archive")?;
-            let input = self.blob.rest();
-            let ended = input.is_empty();
-            let (before_in, before_out) = (state.total_in(), state.total_out());
-            let status = state.decompress(input, out, FlushDecompress::None);
-            let status = status.map_err(|_| broken("damaged gzip data"))?;
-            let used = (state.total_in() - before_in) as usize;
-            let made = (state.total_out() - before_out) as usize;
-            self.blob.from += used;
-            if status == Status::StreamEnd {
+            let step = member.step(&mut self.blob, out)?;
+            if step.ended {
+                let check = member.checks();
                 self.blob.fill(2).on("read", "the archive")?;
-                match self.blob.rest() {
-                    [0x1f, 0x8b, ..] => {
-                        self.decoder = Decoder::Gzip(Box::new(Decompress::new_gzip(15)))
-                    }
-                    [] => self.decoder = Decoder::Done,
+                self.decoder = match self.blob.rest() {
+                    [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(Member::new(check))),
                     // Tapes and some programs fill up with zeros.
-                    [0, ..] => self.decoder = Decoder::Done,
+                    [] | [0, ..] => Decoder::Done,
                     _ => return Err(broken("text after the end of the gzip data")),
-                }
-            } else if made == 0 && used == 0 && ended {
-                return Err(broken("unexpected end of the gzip data"));
+                };
             }
-            if made > 0 || matches!(self.decoder, Decoder::Done) {
-                return Ok(made);
+            if step.made > 0 {
+                return Ok(step.made);
             }
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod content;
 pub(crate) mod entry;
 pub(crate) mod extract;
 pub(crate) mod filelist;
+mod gzip;
 mod hardlink;
 pub(crate) mod header;
 pub(crate) mod headers;
@@ -93,6 +94,9 @@ pub(crate) fn unpack(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Unpacked> {
     content.allow_window(style.window);
+    if !style.strict {
+        content.has_digest();
+    }
     let mut unpacker = Box::new(begin(&folder, style)?);
     if style.keep_blobs && content.is_packed() {
         content.keep(&folder.join("blob"))?;
@@ -193,6 +197,8 @@ fn two_threads(
         let writer = || {
             let mut back = None;
             while let Some((block, length)) = ring.next(back.take()) {
+                // Here and not in the reader, which has more to do: it decompresses.
+                hash.update(&block[..length]);
                 let done = parser.feed(&block[..length], unpacker);
                 if done.is_err() {
                     ring.close();
@@ -204,7 +210,7 @@ fn two_threads(
         };
         let builder = thread::Builder::new().name("unpack".into()).stack_size(256 << 10);
         let writer = builder.spawn_scoped(scope, writer).on("start", "a thread")?;
-        let read = pump(content, hash, &ring, progress);
+        let read = pump(content, &ring, progress);
         ring.end();
         let written = match writer.join() {
             Ok(written) => written,
@@ -215,12 +221,7 @@ fn two_threads(
     })
 }
 
-fn pump(
-    content: &mut Content<'_>,
-    hash: &mut Sha256,
-    ring: &Ring,
-    progress: &mut dyn FnMut(u64),
-) -> Result<()> {
+fn pump(content: &mut Content<'_>, ring: &Ring, progress: &mut dyn FnMut(u64)) -> Result<()> {
     while let Some(mut block) = ring.free() {
         let mut length = 0;
         while length < block.len() {
@@ -233,7 +234,6 @@ fn pump(
         if length == 0 {
             break;
         }
-        hash.update(&block[..length]);
         ring.send((block, length));
         progress(length as u64);
     }
