@@ -32,6 +32,9 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(100);
 /// Layers get their places when so many bytes of them have come: each time costs a sync.
 const KEEP: u64 = 4 << 20;
+/// A layer counts for so much at least: small ones cost a way to the registry and many small files.
+/// What is written out while others come need not be waited for at the end.
+const LEAST: u64 = KEEP / 16;
 
 /// Hears what happens; an error ends the pull.
 pub type Events<'a> = &'a mut dyn FnMut(Progress<'_>) -> Result<()>;
@@ -303,7 +306,8 @@ impl Layers<'_> {
         }
         let sizes = wanted.iter().map(|wanted| wanted.descriptor.size);
         store.check_room(sizes.fold(0, u64::saturating_add)).map_err(|e| e.context("pull"))?;
-        let workers = wanted.len().min(layer::processors().clamp(2, 3));
+        let most = if layer::processors() > 1 { 3 } else { 2 };
+        let workers = wanted.len().min(most);
         let state = State { next: 0, bytes: vec![0; wanted.len()], done: Vec::new() };
         let shared = Shared { state: Mutex::new(state), turn: Condvar::new() };
         let session = self.puller.session;
@@ -355,7 +359,7 @@ impl Layers<'_> {
                         status: "Pull complete",
                         ..Progress::default()
                     })?;
-                    self.fresh += plan.list[at].size;
+                    self.fresh += plan.list[at].size.max(LEAST);
                 }
                 // The last one gets its place with the image.
                 if self.fresh >= KEEP && self.staged.len() < plan.diffs.len() {
