@@ -18,6 +18,7 @@ pub mod json;
 pub mod log;
 pub mod map;
 pub mod paths;
+pub mod program;
 pub mod signals;
 pub mod text;
 

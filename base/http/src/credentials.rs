@@ -8,14 +8,9 @@ use crate::api::auth::AuthConfig;
 use base::files::{self, Sync};
 use base::json::{self, Rest};
 use base::map::Map;
-use base::sys::spawn;
-use base::{Error, Kind, OnError, Result, json_object};
-use rustix::pipe::{PipeFlags, pipe_with};
+use base::program::{Ended, Program};
+use base::{Error, Kind, Result, json_object};
 use std::env;
-use std::ffi::CString;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// What the default registry is called in the file.
@@ -179,48 +174,20 @@ fn ask(helper: &str, key: &str) -> Result<AuthConfig> {
 /// Runs a helper; what it prints.
 fn run(helper: &str, verb: &str, input: &str) -> Result<Vec<u8>> {
     let program = ["docker-credential-", helper].concat();
-    let wrong = |why: &str| Error::other([&program, " ", verb, ": ", why].concat());
+    let wrong =
+        |why: &str| Error::other(["docker-credential-", helper, " ", verb, ": ", why].concat());
     if helper.contains(['/', '\0']) {
         return Err(wrong("no name of a program"));
     }
-    let paths = env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
-    let mut places = env::split_paths(&paths).map(|folder| folder.join(&program));
-    let Some(path) = places.find(|path| path.is_absolute() && path.is_file()) else {
+    let Some(program) = Program::find(&program) else {
         return Err(wrong("executable file not found in $PATH"));
     };
-    let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| wrong("a zero byte"));
-    let pair = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        let bytes = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
-        CString::new(bytes).ok()
-    };
-    let environment: Vec<CString> = env::vars_os().filter_map(pair).collect();
-    let (its_in, our_out) = pipe_with(PipeFlags::CLOEXEC).on("pipe", &program)?;
-    let (our_in, its_out) = pipe_with(PipeFlags::CLOEXEC).on("pipe", &program)?;
-    let pid = spawn::start(&spawn::Program {
-        path: &text(path.as_os_str().as_encoded_bytes())?,
-        arguments: &[text(program.as_bytes())?, text(verb.as_bytes())?],
-        environment: &environment,
-        descriptors: &[its_in.as_fd(), its_out.as_fd(), rustix::stdio::stderr()],
-        new_session: false,
-    })
-    .on("start", &program)?;
-    drop((its_in, its_out));
-    // One that does not read says why by its exit.
-    let _ = File::from(our_out).write_all(input.as_bytes());
-    let mut said = Vec::new();
-    let read = File::from(our_in).take(CAP as u64).read_to_end(&mut said);
-    let status = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-    read.on("read", &program)?;
-    let (_, status) = status.on("wait for", &program)?.ok_or_else(|| wrong("it did not end"))?;
-    match status.exit_status() {
-        Some(0) => Ok(said),
-        _ => {
-            let said = String::from_utf8_lossy(&said);
-            Err(wrong(
-                &said.trim().chars().filter(|c| !c.is_control()).take(200).collect::<String>(),
-            ))
-        }
+    let Ended { success, said } = program.run(&[verb], input.as_bytes(), CAP as u64)?;
+    if success {
+        return Ok(said);
     }
+    let said = String::from_utf8_lossy(&said);
+    Err(wrong(&said.trim().chars().filter(|c| !c.is_control()).take(200).collect::<String>()))
 }
 
 #[cfg(test)]

@@ -44,24 +44,6 @@ impl ToJson for bool {
     }
 }
 
-impl Slot for f64 {
-    fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
-        if !r.null() {
-            *self = r.number()?.parse::<Self>().map_err(|_| bad("expected number"))?;
-        }
-        if self.is_finite() { Ok(()) } else { Err(bad("number out of range")) }
-    }
-}
-
-impl ToJson for f64 {
-    fn to_json(&self, w: &mut Writer) {
-        if self.is_finite() { w.raw(&self.to_string()) } else { w.raw("null") }
-    }
-    fn is_empty(&self) -> bool {
-        *self == 0.0
-    }
-}
-
 impl Slot for String {
     fn fill(&mut self, r: &mut Reader<'_>) -> Result<()> {
         if !r.null() {

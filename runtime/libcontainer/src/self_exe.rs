@@ -98,16 +98,10 @@ fn sealed_copy() -> Result<OwnedFd> {
 
 /// Executes `path` with this process's own arguments and environment.
 fn begin_anew(path: &Path) -> Error {
-    let text = |words: Vec<Vec<u8>>| -> Vec<CString> {
-        // What came from the kernel has no NULs.
-        words.into_iter().filter_map(|word| CString::new(word).ok()).collect()
-    };
-    let arguments = text(std::env::args_os().map(OsStringExt::into_vec).collect());
-    let environment = text(
-        std::env::vars_os()
-            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
-            .collect(),
-    );
+    // What came from the kernel has no NULs.
+    let words = std::env::args_os().map(OsStringExt::into_vec);
+    let arguments: Vec<CString> = words.filter_map(|word| CString::new(word).ok()).collect();
+    let environment = base::program::environment();
     let errno = match CString::new(path.as_os_str().as_bytes()) {
         Ok(path) => spawn::replace(&path, &arguments, &environment),
         Err(_) => rustix::io::Errno::INVAL,

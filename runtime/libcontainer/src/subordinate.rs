@@ -2,10 +2,9 @@
 //! newgidmap, which check /etc/subuid and /etc/subgid.
 
 use crate::spec::UserNamespace;
+use base::program::Program;
 use base::{Error, OnError, Result};
 use std::fmt::Display;
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 /// The two programs, uids' first.
 pub const PROGRAMS: [&str; 2] = ["newuidmap", "newgidmap"];
@@ -24,11 +23,11 @@ fn maps(ids: &UserNamespace, rest: (u32, u32)) -> [Vec<String>; 2] {
 /// Writes the maps of another process.
 pub(crate) fn write_maps(pid: &dyn Display, ids: &UserNamespace, rest: (u32, u32)) -> Result<()> {
     for (program, words) in PROGRAMS.into_iter().zip(maps(ids, rest)) {
-        let mut command = Command::new(program);
-        command.arg(pid.to_string()).args(words).stdin(Stdio::null());
-        let done = command.output().on("start", program)?;
-        if !done.status.success() {
-            let said = String::from_utf8_lossy(&done.stderr);
+        let pid = pid.to_string();
+        let words: Vec<&str> = std::iter::once(&pid).chain(&words).map(String::as_str).collect();
+        let done = find(program)?.hear(&words, 1000)?;
+        if !done.success {
+            let said = String::from_utf8_lossy(&done.said);
             let said = said.lines().next().unwrap_or("it failed");
             return Err(Error::other(format!("{program}: {said}")));
         }
@@ -44,20 +43,18 @@ pub fn become_root(ids: &UserNamespace) -> Result<()> {
     let lines = PROGRAMS.into_iter().zip(maps(ids, rest));
     let lines = lines.map(|(program, words)| format!("{program} {own} {}", words.join(" ")));
     let script = format!("read go && {}", lines.collect::<Vec<_>>().join(" && "));
-    let mut helper = Command::new("/bin/sh")
-        .args(["-c", &script])
-        .stdin(Stdio::piped())
-        .spawn()
-        .on("start", "newuidmap")?;
+    let shell = find("sh")?;
+    let helper = shell.waiting(&["-c", &script])?;
     let entered = base::sys::process::new_user_namespace();
-    let told = match helper.stdin.take() {
-        Some(mut input) if entered.is_ok() => input.write_all(b"go\n").on("talk to", "newuidmap"),
-        _ => Ok(()),
-    };
-    let ended = helper.wait().on("wait for", "newuidmap")?;
-    entered.on("unshare", "user namespace").and(told)?;
-    match ended.success() {
+    let success = helper.finish(entered.is_ok());
+    entered.on("unshare", "user namespace")?;
+    match success? {
         true => Ok(()),
         false => Err(Error::other("newuidmap: it failed")),
     }
+}
+
+fn find(program: &str) -> Result<Program> {
+    let missing = || Error::other([program, ": executable file not found in $PATH"].concat());
+    Program::find(program).ok_or_else(missing)
 }

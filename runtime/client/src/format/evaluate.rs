@@ -1,5 +1,6 @@
 //! The text of a template for one document.
 
+use super::number::Number;
 use super::template::{Expression, Node, Template, wrong};
 use super::value::{elements, is_true, length, member, members, of_text, print};
 use base::{Error, Result};
@@ -126,8 +127,8 @@ fn call(function: &str, values: &[&str]) -> Result<String> {
     match (function, values) {
         ("json", [value]) => Ok(of_text(value)),
         ("len", [value]) => Ok(length(value)?.to_string()),
-        ("upper", [value]) => Ok(of_text(&print(value)?.to_uppercase())),
-        ("lower", [value]) => Ok(of_text(&print(value)?.to_lowercase())),
+        ("upper", [value]) => Ok(of_text(&print(value)?.to_ascii_uppercase())),
+        ("lower", [value]) => Ok(of_text(&print(value)?.to_ascii_lowercase())),
         ("title", [value]) => Ok(of_text(&title(&print(value)?))),
         ("not", [value]) => truth(!is_true(value)),
         ("join", [list, between]) => {
@@ -166,8 +167,8 @@ fn call(function: &str, values: &[&str]) -> Result<String> {
 
 /// Numbers by size, everything else as text.
 fn order(one: &str, other: &str) -> Option<std::cmp::Ordering> {
-    match (one.parse::<f64>(), other.parse::<f64>()) {
-        (Ok(one), Ok(other)) => one.partial_cmp(&other),
+    match (Number::parse(one), Number::parse(other)) {
+        (Some(one), Some(other)) => Some(one.cmp(&other)),
         _ => Some(print(one).ok()?.cmp(&print(other).ok()?)),
     }
 }
@@ -186,7 +187,7 @@ fn index(value: &str, key: &str) -> Result<String> {
 
 fn title(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
 
 /// `%s`, `%v`, `%d`, `%t` print, `%q` prints in quotes.

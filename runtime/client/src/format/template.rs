@@ -1,5 +1,6 @@
 //! From the text of a template to its parts.
 
+use super::number::Number;
 use base::{Error, Result};
 
 /// So deep may blocks and brackets lie in each other.
@@ -343,7 +344,7 @@ fn operand(action: &str, rest: &mut &[Token], depth: usize) -> Result<Expression
             Ok(Expression::Literal(word.clone()))
         }
         Token::Word(word) if word == "nil" => Ok(Expression::Literal("null".to_string())),
-        Token::Word(word) if word.parse::<f64>().is_ok() => Ok(Expression::Literal(word.clone())),
+        Token::Word(word) if Number::parse(word).is_some() => Ok(Expression::Literal(word.clone())),
         Token::Word(word) => Err(wrong(action, &["function \"", word, "\" not defined"].concat())),
         Token::Close(_) | Token::Pipe => Err(wrong(action, "it makes no sense")),
     }

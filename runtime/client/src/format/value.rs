@@ -1,5 +1,6 @@
 //! JSON as templates see it. A value is its text.
 
+use super::number::Number;
 use base::Result;
 use base::json::{self, Reader};
 use base::map::Map;
@@ -55,7 +56,7 @@ pub(super) fn is_true(value: &str) -> bool {
     match value.trim() {
         "" | "null" | "false" | "\"\"" | "0" => false,
         text if text.starts_with(['[', '{']) => !text[1..].trim_start().starts_with([']', '}']),
-        text => text.parse::<f64>() != Ok(0.0),
+        text => !Number::parse(text).is_some_and(|number| number.is_zero()),
     }
 }
 
