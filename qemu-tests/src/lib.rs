@@ -30,6 +30,7 @@ pub mod machine;
 pub mod modules;
 pub mod older;
 pub mod power_cut;
+pub mod random;
 pub mod session;
 pub mod summary;
 mod tool;

@@ -1,10 +1,12 @@
 //! The Nth call fails, or the process is killed there: the old state is intact, the message is one
 //! line, and the next try completes. Every N of load, tag, rmi, import, gc and fsck on a small image, each with
-//! one of its errors in turn; with CORACLE_FAULTS=all, with every error.
+//! one of its errors in turn; with CORACLE_FAULTS=all, with every error. And some calls by chance of a load of the
+//! Debian image that `tests/debian-root` made; CORACLE_FAULTS=debian:500 tries so many.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
 use qemu_tests::image;
+use qemu_tests::random::Random;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,9 +30,9 @@ struct Done {
 }
 
 impl Bench {
-    fn new() -> Bench {
+    fn new(place: &Path) -> Bench {
         let now = std::time::UNIX_EPOCH.elapsed().expect("time").as_nanos();
-        let folder = std::env::temp_dir().join(format!("coracle-faults-{now:x}"));
+        let folder = place.join(format!("coracle-faults-{now:x}"));
         std::fs::create_dir_all(&folder).expect("mkdir");
         let archives = image::archives(b"a small program", "amd64").expect("archives");
         std::fs::write(folder.join("new.tar"), archives.oci).expect("write");
@@ -130,7 +132,7 @@ fn done(command: &mut Command) -> Done {
 
 #[test]
 fn every_call_may_fail_and_every_instant_be_the_last() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(&std::env::temp_dir());
     let all = std::env::var("CORACLE_FAULTS").is_ok_and(|value| value == "all");
     let archive = bench.path("new.tar");
     let steps: [(&[&str], &[&str], &[&str]); 6] = [
@@ -176,5 +178,60 @@ fn every_call_may_fail_and_every_instant_be_the_last() {
         eprintln!("{}: {calls} calls, {tried} tries", words[0]);
     }
     eprintln!("{} tries, {} failed, {} killed", bench.count, bench.failures, bench.killed);
+    std::fs::remove_dir_all(&bench.folder).expect("remove");
+}
+
+/// An OCI archive of the Debian image.
+fn debian(bench: &Bench) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debian/root");
+    assert!(root.exists(), "{} is missing: run tests/debian-root", root.display());
+    let (tar, archive) = (bench.path("debian.tar"), bench.path("debian"));
+    let root = root.display().to_string();
+    let packed = done(Command::new("tar").args(["-C", &root, "--numeric-owner", "-cf", &tar, "."]));
+    assert_eq!(packed.code, 0, "{}", packed.text);
+    for words in [
+        &["import", &tar, "debian:1"][..],
+        &["save", "--format", "oci-archive", "-o", &archive, "debian:1"],
+    ] {
+        let done = bench.imgstore("maker", words);
+        assert_eq!(done.code, 0, "{}", done.text);
+    }
+    std::fs::remove_file(tar).expect("remove");
+    std::fs::remove_dir_all(bench.folder.join("maker")).expect("remove");
+    archive
+}
+
+#[test]
+fn a_load_of_debian_may_fail_at_any_call() {
+    let asked = std::env::var("CORACLE_FAULTS").unwrap_or_default();
+    let tries = asked.strip_prefix("debian:").map_or(2, |text| text.parse().expect("a number"));
+    // In RAM where that is possible: each try writes it all twice.
+    let memory = Path::new("/dev/shm");
+    let place = if memory.exists() { memory.into() } else { std::env::temp_dir() };
+    let mut bench = Bench::new(&place);
+    let archive = debian(&bench);
+    let words = ["load", "-q", &archive];
+    bench.fresh();
+    let (first, calls, _) = bench.nth(usize::MAX, 0, &words);
+    assert_eq!(first.code, 0, "{}", first.text);
+    let seed = std::time::UNIX_EPOCH.elapsed().expect("time").as_nanos() as u64;
+    let mut random = Random::new(seed);
+    while bench.count < tries {
+        let (n, k) = (1 + random.below(calls), random.below(5));
+        bench.fresh();
+        let (run, _, what) = bench.nth(n, k, &words);
+        if what.ends_with("none") {
+            continue;
+        }
+        let what = format!("seed {seed}: load {n} of {calls}: {what}");
+        bench.check(&what, &words, &run, &["old:1"], &["debian:1", "old:1"]);
+        if bench.count.is_multiple_of(50) {
+            eprintln!("{} tries, {} failed, {} killed", bench.count, bench.failures, bench.killed);
+        }
+    }
+    eprintln!(
+        "{calls} calls, {} tries, {} failed, {} killed",
+        bench.count, bench.failures, bench.killed
+    );
     std::fs::remove_dir_all(&bench.folder).expect("remove");
 }

@@ -4,6 +4,7 @@
 //! there or not, in any combination: a disk's cache has no order. (A request is taken as a whole.)
 
 use super::log::Entry;
+use crate::random::Random;
 
 /// One possible state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,28 +19,11 @@ pub struct State {
     pub promised: Option<u64>,
 }
 
-/// A small generator of numbers (SplitMix64), so that a seed gives the same states again.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        if limit == 0 { 0 } else { (self.next() % limit as u64) as usize }
-    }
-}
-
 /// A state at every flush and at the end, and `samples` sets of unflushed writes, in the order of
 /// their flushes.
 #[must_use]
 pub fn states(entries: &[Entry], samples: usize, seed: u64) -> Vec<State> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut states = Vec::new();
     for cut in 0..=entries.len() {
         if cut == entries.len() || entries[cut].flush {
