@@ -18,24 +18,26 @@ const NAME: &str = "run-folder";
 
 /// Refuses a run folder that is not the root folder's.
 pub fn check(folders: &Folders) -> Result<()> {
-    held(folders).map(drop)
+    is_held(folders).map(drop)
 }
 
-/// Makes the root folder the run folder's own.
-pub(crate) fn claim(folders: &Folders) -> Result<()> {
-    if held(folders)? {
+/// Makes the root folder the run folder's own. `first`: what must be done once a boot, before anybody
+/// makes a container.
+pub(crate) fn claim(folders: &Folders, first: impl FnOnce() -> Result<()>) -> Result<()> {
+    if is_held(folders)? {
         return Ok(());
     }
     let _lock = Lock::exclusive(&folders.root)?;
-    if held(folders)? {
+    if is_held(folders)? {
         return Ok(());
     }
+    first()?;
     let text = [boot_id().as_bytes(), b" ", folders.run.as_os_str().as_bytes()].concat();
     write_then_rename(&folders.root, NAME, &text, Sync::No)
 }
 
-/// Whether it is ours already.
-fn held(folders: &Folders) -> Result<bool> {
+/// Whether it is ours already, since this boot.
+pub(crate) fn is_held(folders: &Folders) -> Result<bool> {
     let text = match read_capped(&folders.root.join(NAME), 8192) {
         Err(error) if error.kind() == Kind::NotFound => return Ok(false),
         result => result?,
@@ -83,8 +85,8 @@ mod tests {
         };
         let (one, other) = (folders("one"), folders("other"));
         assert!(check(&one).is_ok() && check(&other).is_ok());
-        claim(&one).expect("claim");
-        claim(&one).expect("claim again");
+        claim(&one, || Ok(())).expect("claim");
+        claim(&one, || Err(Error::other("again"))).expect("claim again");
         let refused = check(&other).expect_err("refused");
         assert!(refused.message().contains("belongs to the run folder"), "{refused:?}");
         std::os::unix::fs::symlink(&one.run, base.join("link")).expect("symlink");
@@ -92,7 +94,7 @@ mod tests {
         std::fs::write(base.join(NAME), format!("another-boot {}", one.run.display()))
             .expect("write");
         assert!(check(&other).is_ok());
-        claim(&other).expect("claim");
+        claim(&other, || Ok(())).expect("claim");
         std::fs::remove_dir(&other.run).expect("rmdir");
         assert!(check(&one).is_ok());
         std::fs::remove_dir_all(&base).expect("remove");

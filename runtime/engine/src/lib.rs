@@ -27,6 +27,7 @@ mod resources;
 mod runconfig;
 mod security;
 mod server;
+mod sweep;
 mod tree;
 mod volume;
 

@@ -78,10 +78,15 @@ impl Container {
 
     /// How it is now. A dead process that nobody has recorded the end of shows as exited.
     pub(crate) fn state(&self) -> State {
-        let mut state = State::read(&self.run).unwrap_or_default();
-        if state.status == Status::Created && !self.is_temporary() && self.wish() == Wish::Running {
-            // It ran before the run folder was emptied: a reboot.
-            state = State { status: Status::Exited, exit_code: 255, ..State::default() };
+        let found = State::read(&self.run);
+        let is_new = found.is_none();
+        let mut state = found.unwrap_or_default();
+        if state.status == Status::Created && !self.is_temporary() {
+            let wish = self.wish();
+            if wish == Wish::Running || is_new && wish != Wish::Created {
+                // It ran before the run folder was emptied: a reboot.
+                state = State { status: Status::Exited, exit_code: 255, ..State::default() };
+            }
         }
         // A monitor that is there is about to write down how it ended: until then it runs.
         if state.status == Status::Running && !state.is_alive() && !has_monitor(&self.run) {
@@ -241,6 +246,8 @@ impl<'a> Containers<'a> {
         let aside = kept.join(format!(".{id}"));
         let folder = kept.join(id);
         paths::mkdir(&aside, Mode::from_raw_mode(0o700)).on_path("mkdir", &aside)?;
+        // The sweep leaves alone what somebody holds.
+        let _lock = Lock::exclusive(&aside)?;
         let made = write_file(&aside, Wish::Created.name(), b"")
             .and_then(|()| write_record(&aside, text, Sync::Yes))
             .and_then(|()| paths::rename(&aside, &folder).on_path("rename", &folder))
@@ -292,7 +299,7 @@ impl<'a> Containers<'a> {
         {
             return Ok(found);
         }
-        if let Some(id) = names::look_up(self, text)
+        if let Some(id) = names::look_up(self, text)?
             && let Some(found) = self.open(&id)?
         {
             return Ok(found);
@@ -365,17 +372,32 @@ impl<'a> Containers<'a> {
         base::files::write_then_rename(&container.folder, "config.json", text.as_bytes(), sync)
     }
 
-    /// Takes it away: name and record, then the run folder. Goes on past errors, gives the first.
+    /// Takes it away: record and name, then the run folder. Goes on past errors, gives the first.
     pub(crate) fn remove(&self, container: &Container) -> Result<()> {
-        names::release(self, &container.record.name, container.id());
         let mut result = Ok(());
         if !container.is_temporary() {
-            // Out of sight in one step, then away.
+            // Out of sight in one step, for good, then away. A name without a container is free: so it
+            // goes afterwards.
             let aside = self.kept().join(format!(".{}", container.id()));
             result = paths::rename(&container.folder, &aside).on_path("remove", &container.folder);
-            result = result.and(remove_tree(&aside));
+            result = result.and(sync_folder(&self.kept())).and(remove_tree(&aside));
         }
+        names::release(self, &container.record.name, container.id());
         result.and(remove_tree(&container.run))
+    }
+
+    /// Puts away folders that were never finished or never quite removed, and names without a
+    /// container; gives names back to those whom a power cut has left without.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        for entry in std::fs::read_dir(self.kept()).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with('.')
+                && matches!(Lock::try_exclusive(&path), Ok(Some(_)))
+            {
+                remove_tree(&path)?;
+            }
+        }
+        names::sweep(self)
     }
 }
 

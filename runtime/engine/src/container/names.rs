@@ -2,12 +2,17 @@
 //!
 //! Every name is first claimed in the run folder, so that kept and temporary containers exclude
 //! each other; a kept container's name then stands in the root folder, and the claim is given
-//! back. A name whose container does not exist and whose maker is dead is free.
+//! back. A name whose container does not exist or has another name, and whose maker is dead, is free.
+//!
+//! A name's file is not synced: the record has the name too. Until the first container of this boot is
+//! made, before which [`sweep`] puts right what a power cut may have taken, whoever finds no file looks at
+//! the records.
 
-use super::state::start_time;
-use super::{Containers, make_folders, write_file};
-use base::files::{Lock, read_capped};
+use super::state::{boot_id, start_time};
+use super::{Container, Containers, make_folders, write_file};
+use base::files::{Lock, Sync, read_capped, write_then_rename};
 use base::paths::{link, unlink};
+use base::text::id::is_full;
 use base::{Error, OnError, Result};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -20,7 +25,7 @@ fn check(name: &str) -> Result<()> {
         && name.len() >= 2
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     // A name that looks like another container's id would make two meanings of one text.
-    if good && name.len() <= 255 && !base::text::id::is_full(name) {
+    if good && name.len() <= 255 && !is_full(name) {
         return Ok(());
     }
     Err(Error::bad_input(format!(
@@ -65,7 +70,7 @@ fn take(containers: &Containers<'_>, folder: &Path, name: &str, id: &str) -> Res
     static MAKER: OnceLock<String> = OnceLock::new();
     let maker = MAKER.get_or_init(|| {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        format!("{pid} {}", start_time(pid).unwrap_or(0))
+        format!("{pid} {} {}", start_time(pid).unwrap_or(0), boot_id())
     });
     let text = format!("{id} {maker}\n");
     // Written aside and linked: a name that is seen is whole.
@@ -98,13 +103,33 @@ fn take(containers: &Containers<'_>, folder: &Path, name: &str, id: &str) -> Res
 /// Who has a name, as the error that says so; None when it is free.
 fn holder(containers: &Containers<'_>, path: &Path, name: &str) -> Option<Error> {
     let (id, maker_lives) = read(path)?;
-    let exists = containers.open(&id).map_or(true, |found| found.is_some());
-    (exists || maker_lives).then(|| {
-        Error::conflict(format!(
-            "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You \
-             have to remove (or rename) that container to be able to reuse that name."
-        ))
-    })
+    if !is_full(&id) {
+        // A power cut has left the file without its text.
+        return lost(containers, name);
+    }
+    let exists =
+        containers.open(&id).map_or(true, |found| found.is_some_and(|one| one.record.name == name));
+    (exists || maker_lives).then(|| taken_by(name, &id))
+}
+
+fn taken_by(name: &str, id: &str) -> Error {
+    Error::conflict(format!(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You \
+         have to remove (or rename) that container to be able to reuse that name."
+    ))
+}
+
+/// The container that has this name although no file says so, as long as that can be.
+fn lost(containers: &Containers<'_>, name: &str) -> Option<Error> {
+    by_record(containers, name).map_or_else(Some, |id| Some(taken_by(name, &id?)))
+}
+
+fn by_record(containers: &Containers<'_>, name: &str) -> Result<Option<String>> {
+    if crate::claim::is_held(containers.folders)? {
+        return Ok(None);
+    }
+    let found = containers.list()?.into_iter().find(|one| one.record.name == name);
+    Ok(found.map(|one| one.id().to_string()))
 }
 
 /// The id in a name's file, and whether the process that made the file lives.
@@ -115,14 +140,48 @@ fn read(path: &Path) -> Option<(String, bool)> {
     let id = words.next().unwrap_or("");
     let maker = words.next().and_then(|pid| pid.parse().ok());
     let start = words.next().and_then(|start| start.parse::<u64>().ok());
-    let lives = maker.and_then(start_time).is_some_and(|now| Some(now) == start);
+    let boot = words.next();
+    let lives = maker.and_then(start_time).is_some_and(|now| Some(now) == start)
+        && boot.is_none_or(|boot| boot == boot_id());
     Some((id.to_string(), lives))
 }
 
 /// The id that a name stands for.
-pub(super) fn look_up(containers: &Containers<'_>, name: &str) -> Option<String> {
-    check(name).ok()?;
-    folders(containers).iter().find_map(|folder| read(&folder.join(name))).map(|(id, _)| id)
+pub(super) fn look_up(containers: &Containers<'_>, name: &str) -> Result<Option<String>> {
+    if check(name).is_err() {
+        return Ok(None);
+    }
+    let found = folders(containers).iter().find_map(|folder| read(&folder.join(name)));
+    match found.map(|(id, _)| id).filter(|id| is_full(id)) {
+        None => by_record(containers, name),
+        found => Ok(found),
+    }
+}
+
+/// Every kept container has its name, and no other has one.
+pub(super) fn sweep(containers: &Containers<'_>) -> Result<()> {
+    let [_, folder] = folders(containers);
+    let kept = containers.list()?.into_iter().filter(|one| !one.is_temporary());
+    let mut named: Vec<Container> = kept.collect();
+    if !named.is_empty() {
+        make_folders(&folder)?;
+    }
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
+    let _lock = Lock::exclusive(&folder)?;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((id, maker_lives)) = read(&entry.path()) else { continue };
+        if let Some(own) = named.iter().position(|one| one.record.name == name && one.id() == id) {
+            named.swap_remove(own);
+        } else if !maker_lives {
+            let _ = unlink(&entry.path());
+        }
+    }
+    for one in named {
+        let text = [one.id(), "\n"].concat();
+        write_then_rename(&folder, &one.record.name, text.as_bytes(), Sync::No)?;
+    }
+    Ok(())
 }
 
 /// Gives a name back, if it is this container's.

@@ -2,7 +2,7 @@
 
 use crate::container::{Container, Record};
 use crate::volume::mounts;
-use crate::{Engine, claim, execdriver, namespaces, resources, runconfig};
+use crate::{Engine, execdriver, namespaces, resources, runconfig, sweep};
 use base::files::Lock;
 use base::text::time::{now, rfc3339};
 use base::text::{id, name};
@@ -43,7 +43,7 @@ impl Create {
             return Err(Error::bad_input("no image specified"));
         }
         let store = engine.store()?;
-        claim::claim(engine.folders())?;
+        sweep::claim(engine)?;
         let image = store.find(&config.image)?;
         let command = runconfig::merge(&mut config, &image.config)?;
         let id = id::new()?;

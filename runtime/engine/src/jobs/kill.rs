@@ -1,7 +1,7 @@
 //! `kill`: a signal for a container's first process.
 
 use crate::Engine;
-use crate::container::Wish;
+use crate::container::{Status, Wish};
 use base::signals::NAMES;
 use base::{Error, Result};
 use rustix::process::Signal;
@@ -21,7 +21,8 @@ impl Kill {
         };
         let container = engine.containers().find(&self.container)?;
         let state = container.state();
-        if signal == Signal::KILL {
+        // What does not run is not stopped by this either.
+        if signal == Signal::KILL && (state.status == Status::Running || state.restarting) {
             container.set_wish(Wish::Stopped)?;
         }
         state.signal(container.id(), signal)?;

@@ -12,6 +12,7 @@ pub(crate) struct Rename {
 impl Rename {
     pub(crate) fn run(self, engine: &Engine) -> Result<()> {
         let container = engine.containers().find(&self.container)?;
+        crate::sweep::claim(engine)?;
         let name = self.name.strip_prefix('/').unwrap_or(&self.name);
         engine.containers().rename(&container, name)?;
         let old = format!("/{}", container.record.name);

@@ -27,6 +27,9 @@ impl Restore {
             Err(error) if error.kind() != Kind::NotFound => return Err(error),
             _ => (),
         }
+        if base::files::exists(&engine.folders().root) {
+            crate::sweep::claim(engine)?;
+        }
         engine.sweep_uppers()?;
         engine.sweep_volumes()?;
         let mut restored = Restored::default();

@@ -35,6 +35,10 @@ impl Stop {
             return stop_restarts(&container);
         }
         let (Status::Running, Some(process)) = (state.status, process) else {
+            // Its start may have been cut off: it shall not be made up for after a reboot.
+            if container.wish() == Wish::Running {
+                container.set_wish(Wish::Stopped)?;
+            }
             return Err(Error::new(Kind::NotModified, "not running"));
         };
         container.set_wish(Wish::Stopped)?;

@@ -39,7 +39,7 @@ impl VolumeCreate {
         }
         let anonymous = name.is_empty();
         let wanted = Wanted { name, labels, options, anonymous, temporary: false };
-        crate::claim::claim(engine.folders())?;
+        crate::sweep::claim(engine)?;
         let (volume, _lock) = engine.volumes().ensure(&wanted)?;
         events::of(engine.folders(), "volume", "create", &volume.name, &[("driver", "local")]);
         Ok(shown(&volume))

@@ -222,11 +222,14 @@ impl Volumes {
         remove_tree(&aside).and(synced)
     }
 
-    /// Puts away what a command that was cut off has left.
+    /// Puts away what a command that was cut off has left, and volumes whose record has no text: it was
+    /// never synced, for their containers ended with the power.
     pub(crate) fn sweep(&self) -> Result<()> {
-        for name in self.entries()?.iter().filter(|name| name.starts_with('.')) {
-            let path = self.folder.join(name);
-            if matches!(Lock::try_exclusive(&path), Ok(Some(_))) {
+        for name in self.entries()? {
+            let path = self.folder.join(&name);
+            let is_half = name.starts_with('.')
+                || std::fs::metadata(path.join("record")).is_ok_and(|record| record.len() == 0);
+            if is_half && matches!(Lock::try_exclusive(&path), Ok(Some(_))) {
                 remove_tree(&path)?;
             }
         }
