@@ -41,6 +41,8 @@ pub enum Ending {
     Itself,
     /// The hard limit, in seconds.
     Deadline(u64),
+    /// As it was to be: the power went.
+    Cut,
 }
 
 impl Console {
@@ -113,6 +115,7 @@ impl Console {
             (_, _, Ending::Itself) if self.release.is_none() => {
                 format!("did not boot: QEMU ended; last on the console: {last}")
             }
+            (_, _, Ending::Cut) => "the power went before it was told".to_string(),
             (..) if self.is_complete() => "the machine did not name this test".to_string(),
             (..) => format!("the machine reset or powered off too early; last: {last}"),
         }

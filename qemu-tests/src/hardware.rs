@@ -52,6 +52,7 @@ pub fn probe(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<(Option<S
         more: &[],
         hardware: true,
         limit: DEADLINE,
+        cut: None,
         log: folder.join("hardware.log"),
     }
     .run();
@@ -68,6 +69,8 @@ pub fn probe(place: &Place, fetched: &Fetched, jobs: &[Job]) -> Result<(Option<S
         (_, Ending::Deadline(seconds)) => {
             none(format!("{DEVICE} is there, but booted no kernel within {seconds} s"))
         }
-        (_, Ending::Itself) => none(format!("{DEVICE} is there, but QEMU ended without a boot")),
+        (_, Ending::Itself | Ending::Cut) => {
+            none(format!("{DEVICE} is there, but QEMU ended without a boot"))
+        }
     }
 }

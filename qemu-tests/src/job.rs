@@ -47,6 +47,8 @@ pub struct Job {
     pub devices: Vec<String>,
     /// What a registry inside serves: makes its disk, which comes behind the others.
     pub hosted: Option<Hosted>,
+    /// The power goes: so long after a line that ends with this text.
+    pub cut: Option<(String, Duration)>,
     /// A hard limit of its own.
     pub limit: Option<Duration>,
     /// A control: every test must fail, with this text in the reason.
@@ -67,6 +69,7 @@ impl Job {
             memory: None,
             devices: Vec::new(),
             hosted: None,
+            cut: None,
             limit: None,
             must_fail: None,
         }
@@ -261,7 +264,8 @@ fn control(told: &Verdict, reason: &str) -> Verdict {
     }
 }
 
-fn log_of(place: &Place, job: &Job) -> PathBuf {
+/// Where a boot's console is kept.
+pub(crate) fn log_of(place: &Place, job: &Job) -> PathBuf {
     place.cache.join("logs").join(format!("{}.log", job.name().replace([' ', '/'], "-")))
 }
 
@@ -293,6 +297,7 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
         more: &devices,
         hardware: place.hardware.as_deref() == Some(job.kernel.arch),
         limit: job.limit.unwrap_or(place.limit),
+        cut: job.cut.as_ref(),
         log,
     }
     .run();

@@ -5,7 +5,8 @@
 //! [`job`]) and believes nothing but their consoles ([`console`], [`summary`]). The side inside is
 //! [`guest`]; what a test is, both know ([`session`]). Kernels that no package offers any more are
 //! imitated by refusing what they did not know ([`older`]); what a power cut leaves of a disk is made
-//! from a recording of its writes ([`power_cut`]).
+//! from a recording of its writes ([`power_cut`]);
+//! kills at random instants with the power off in between are a story of many boots ([`reboots`]).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -31,6 +32,7 @@ pub mod modules;
 pub mod older;
 pub mod power_cut;
 pub mod random;
+pub mod reboots;
 pub mod session;
 pub mod summary;
 mod tool;

@@ -33,6 +33,8 @@ pub struct Machine<'a> {
     pub hardware: bool,
     /// The hard limit.
     pub limit: Duration,
+    /// The power goes: so long after a line with this text.
+    pub cut: Option<&'a (String, Duration)>,
     /// Where the console's text is kept.
     pub log: PathBuf,
 }
@@ -76,20 +78,34 @@ impl Machine<'_> {
     /// Boots it and waits for its end, by itself or by the limit.
     pub fn run(&self) -> Result<Boot> {
         let begin = Instant::now();
+        let _ = std::fs::remove_file(&self.log);
         let mut child = self.command().spawn().on("start", self.kernel.qemu)?;
         let lines = lines_of(&mut child);
-        let watched = self.watch(&lines, begin);
+        let mut console = Console::default();
+        let watched = self.watch(&lines, &mut console, begin);
         // Ended, or to be ended: never left behind.
         let _ = child.kill();
         let _ = child.wait();
-        let (console, ending) = watched?;
+        let mut ending = watched?;
+        if ending == Ending::Cut {
+            // What it said before it was killed may still be on its way.
+            ending = match self.watch(&lines, &mut console, begin)? {
+                Ending::Itself => Ending::Cut,
+                other => other,
+            };
+        }
         Ok(Boot { console, ending, took: begin.elapsed() })
     }
 
-    fn watch(&self, lines: &Receiver<String>, begin: Instant) -> Result<(Console, Ending)> {
-        let mut log = std::fs::File::create(&self.log).on_path("create", &self.log)?;
-        let mut console = Console::default();
-        let mut end = begin + self.limit;
+    fn watch(
+        &self,
+        lines: &Receiver<String>,
+        console: &mut Console,
+        begin: Instant,
+    ) -> Result<Ending> {
+        let log = std::fs::File::options().append(true).create(true).open(&self.log);
+        let mut log = log.on_path("open", &self.log)?;
+        let (mut end, mut cut) = (begin + self.limit, false);
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match lines.recv_timeout(left) {
@@ -98,13 +114,17 @@ impl Machine<'_> {
                         .on_path("write", &self.log)?;
                     let complete = console.is_complete();
                     console.line(&line);
+                    if let Some((_, delay)) = self.cut.filter(|(text, _)| line.ends_with(text)) {
+                        (end, cut) = (Instant::now() + *delay, true);
+                    }
                     if console.is_complete() && !complete {
                         end = end.min(Instant::now() + POWER_OFF);
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok((console, Ending::Itself)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(Ending::Itself),
+                Err(RecvTimeoutError::Timeout) if cut => return Ok(Ending::Cut),
                 Err(RecvTimeoutError::Timeout) => {
-                    return Ok((console, Ending::Deadline(begin.elapsed().as_secs())));
+                    return Ok(Ending::Deadline(begin.elapsed().as_secs()));
                 }
             }
         }

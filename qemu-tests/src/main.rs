@@ -6,7 +6,9 @@ use base::{Error, Result};
 use qemu_tests::job::{self, Fetched, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
-use qemu_tests::{controls, cut_down, disk, hardware, host_tests, least_memory, power_cut};
+use qemu_tests::{
+    controls, cut_down, disk, hardware, host_tests, least_memory, power_cut, reboots,
+};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,13 +22,19 @@ they are built. --host-tests: the host's whole-program tests inside a machine. -
 x86_64, one on the other CPUs, v1 for the host's tests, unless --cgroup names them.
 --tcg: emulation, even where the hardware would run machines. --list names kernels and tests, --arches the CPUs whose binaries are
 needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the power cuts
-(the worked example and the store), with so many sampled sets of unflushed writes. --least-memory: no tests, but
+(the worked example and the store), with so many sampled sets of unflushed writes. --reboots BOOTS: only kills
+at random instants, 25 before each of so many times that the power goes; --seed NUMBER for other choices. --least-memory: no tests, but
 the table of the least memory for each kernel and test.
 Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed.
 ";
 
 /// Sampled sets of unflushed writes in a whole run.
 const SAMPLES: usize = 60;
+
+/// How often the power goes in a whole run, and kills before each.
+const REBOOTS: (u64, u32) = (2, 10);
+/// Kills before each when they are asked for.
+const KILLS: u32 = 25;
 
 /// What the command line asks for.
 #[derive(Default)]
@@ -36,6 +44,7 @@ struct Asked {
     host_tests: bool,
     tcg: bool,
     power_cut: Option<usize>,
+    reboots: Option<u64>,
     least_memory: bool,
     list: bool,
     arches: bool,
@@ -43,6 +52,7 @@ struct Asked {
     kernel: Vec<String>,
     cgroup: Vec<String>,
     limit: Option<u64>,
+    seed: u64,
     tests: Vec<String>,
 }
 
@@ -63,12 +73,14 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
             "--host-tests" => asked.host_tests = true,
             "--tcg" => asked.tcg = true,
             "--power-cut" => asked.power_cut = Some(number(&value()?)? as usize),
+            "--reboots" => asked.reboots = Some(number(&value()?)?),
             "--least-memory" => asked.least_memory = true,
             "--list" => asked.list = true,
             "--arches" => asked.arches = true,
             "--arch" => asked.arch.push(value()?),
             "--kernel" => asked.kernel.push(value()?),
             "--cgroup" => asked.cgroup.push(value()?),
+            "--seed" => asked.seed = number(&value()?)?,
             "--limit" => asked.limit = Some(number(&value()?)?),
             flag if flag.starts_with('-') => return Err(Error::bad_input(USAGE)),
             test => asked.tests.push(test.to_string()),
@@ -234,7 +246,12 @@ fn run() -> Result<ExitCode> {
         && !asked.special
         && !asked.host_tests
         && named.iter().all(|list| list.is_empty());
-    let samples = asked.power_cut.or(whole.then_some(SAMPLES));
+    let only = asked.power_cut.is_some() || asked.reboots.is_some();
+    let samples = asked.power_cut.or((whole && !only).then_some(SAMPLES));
+    let reboots = match asked.reboots {
+        Some(boots) => Some((boots, KILLS)),
+        None => (whole && !only).then_some(REBOOTS),
+    };
     // Before anything is mounted for it.
     if samples.is_some()
         && let Some(code) = power_cut::replay::alone()?
@@ -262,35 +279,42 @@ fn run() -> Result<ExitCode> {
         least_memory::run(&place, &fetched, &possible)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let samples = samples.filter(|_| fetched.kernels.contains_key(&KERNELS[0].name()));
+    let there = fetched.kernels.contains_key(&KERNELS[0].name());
+    let (samples, reboots) = (samples.filter(|_| there), reboots.filter(|_| there));
     let told = |report: &job::Report| print!("{}", summary::of_report(report));
-    let (reports, example, more) = std::thread::scope(|scope| {
+    let (reports, besides, more) = std::thread::scope(|scope| {
         // Beside the others: most of it is replay on the host.
         let example = samples.map(|samples| {
             let (place, fetched) = (&place, &fetched);
             scope.spawn(move || -> Result<_> {
                 let example = power_cut::example::run(place, fetched, samples)?;
-                Ok([example, power_cut::store::run(place, fetched, samples)?])
+                Ok(vec![example, power_cut::store::run(place, fetched, samples)?])
             })
+        });
+        let story = reboots.map(|(boots, kills)| {
+            let (place, fetched) = (&place, &fetched);
+            let amount = reboots::Amount { boots, kills, seed: asked.seed };
+            scope.spawn(move || Ok(vec![reboots::run(place, fetched, amount)?]))
         });
         // A build takes minutes, too.
         let builder = scope.spawn(|| job::fetch(&place.cache, &kernels_of(&built)));
-        let reports = match asked.power_cut {
-            Some(_) => Ok(Vec::new()),
-            None => job::run(&place, &fetched, &possible, &told),
+        let reports = match only {
+            true => Ok(Vec::new()),
+            false => job::run(&place, &fetched, &possible, &told),
         };
-        (reports, example.map(std::thread::ScopedJoinHandle::join), builder.join())
+        let besides = [example, story].map(|one| one.map(std::thread::ScopedJoinHandle::join));
+        (reports, besides, builder.join())
     });
     let more = more.map_err(|_| Error::other("the builder's thread has ended"))??;
     print!("{}", summary::of_kernels(&more));
     let mut reports = reports?;
-    if asked.power_cut.is_none() {
+    if !only {
         reports.extend(job::run(&place, &more, &self::possible(built, &more), &told)?);
     }
     fetched.add(more);
-    if let Some(example) = example {
+    for done in besides.into_iter().flatten() {
         for (report, table) in
-            example.map_err(|_| Error::other("the power cuts' thread has ended"))??
+            done.map_err(|_| Error::other("a power cut's thread has ended"))??
         {
             print!("{table}{}", summary::of_report(&report));
             reports.push(report);

@@ -5,6 +5,7 @@ mod cgroups;
 mod features;
 mod new_root;
 pub mod probe;
+mod reboots;
 mod registry;
 mod runner;
 
@@ -35,6 +36,8 @@ pub struct Configuration {
     pub disk: String,
     /// A disk whose ext4 becomes the root, with programs of its own; empty for the initramfs alone.
     pub root: String,
+    /// The story of reboots instead of tests ([`crate::reboots`]): a seed and the number of kills; else empty.
+    pub reboots: String,
     /// What goes wrong on purpose (the controls): `hang`, `panic`, `reboot`, `broken`.
     pub instead: String,
 }
@@ -53,6 +56,7 @@ impl Configuration {
                 "without" => configuration.without.push(value),
                 "disk" => configuration.disk = value,
                 "root" => configuration.root = value,
+                "reboots" => configuration.reboots = value,
                 "instead" => configuration.instead = value,
                 _ => (),
             }
@@ -70,8 +74,12 @@ impl Configuration {
         for value in &self.without {
             text.push_str(&format!("without {value}\n"));
         }
-        for (key, value) in [("disk", &self.disk), ("root", &self.root), ("instead", &self.instead)]
-        {
+        for (key, value) in [
+            ("disk", &self.disk),
+            ("root", &self.root),
+            ("reboots", &self.reboots),
+            ("instead", &self.instead),
+        ] {
             if !value.is_empty() {
                 text.push_str(&format!("{key} {value}\n"));
             }
@@ -150,6 +158,9 @@ fn prepare() -> Result<(), String> {
     }
     let _ = rustix::system::sethostname(b"device");
     control(&configuration.instead)?;
+    if !configuration.reboots.is_empty() {
+        return reboots::run_all(&configuration.reboots);
+    }
     runner::run_all(Path::new(&tests), !configuration.root.is_empty())
 }
 

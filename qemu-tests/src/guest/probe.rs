@@ -30,6 +30,7 @@ pub fn main(words: &[String]) -> ExitCode {
         "id" => print(&format!("{}:{} pid {}", getuid().as_raw(), getgid().as_raw(), getpid())),
         "cat" => cat(word(1)),
         "write" => std::fs::write(word(1), word(2)),
+        "keep" => keep(word(1), word(2)),
         "count" => (1..=number(1)).try_for_each(|line| print(&format!("line {line}"))),
         "list" => list(word(1)),
         "fds" => list("/proc/self/fd"),
@@ -79,6 +80,13 @@ fn without_syncs(words: &[String]) -> ExitCode {
 
 fn other(error: base::Error) -> std::io::Error {
     std::io::Error::other(error.message().to_string())
+}
+
+/// Writes a file so that no power cut takes it once this has ended.
+fn keep(path: &str, text: &str) -> std::io::Result<()> {
+    use base::files::{Sync, write_then_rename};
+    let (folder, name) = path.rsplit_once('/').unwrap_or((".", path));
+    write_then_rename(std::path::Path::new(folder), name, text.as_bytes(), Sync::Yes).map_err(other)
 }
 
 fn print(text: &str) -> std::io::Result<()> {

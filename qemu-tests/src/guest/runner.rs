@@ -16,7 +16,7 @@ const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
 /// How much of a failed command's output is kept on the console.
 const SHOWN: usize = 16 << 10;
 /// For what is tried again until it is right, and for what must have gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs every test of the folder, in the order of their names. `programs`: they are the host's test
 /// programs, which find and make for themselves what they need.
@@ -26,12 +26,8 @@ pub(super) fn run_all(folder: &Path, programs: bool) -> Result<(), String> {
         entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     // The image that the tests use; the test of loading itself brings its own folder.
-    let archive = format!("{IMAGES}/probe.tar");
     if !programs {
-        let loaded = run(&["coracle".into(), "load".into(), "-i".into(), archive], false)?;
-        if loaded.code != 0 {
-            say(&format!("note load of the tests' image: {}", loaded.errors.trim()));
-        }
+        load_image()?;
     }
     for name in &names {
         let text = std::fs::read_to_string(folder.join(name).join("session"));
@@ -49,6 +45,16 @@ pub(super) fn run_all(folder: &Path, programs: bool) -> Result<(), String> {
         });
     }
     say(&format!("end {}", names.len()));
+    Ok(())
+}
+
+/// Loads the tests' image.
+pub(super) fn load_image() -> Result<(), String> {
+    let archive = format!("{IMAGES}/probe.tar");
+    let loaded = run(&["coracle".into(), "load".into(), "-i".into(), archive], false)?;
+    if loaded.code != 0 {
+        say(&format!("note load of the tests' image: {}", loaded.errors.trim()));
+    }
     Ok(())
 }
 
@@ -108,7 +114,7 @@ fn run_step(step: &Step, programs: bool) -> Result<(), String> {
     result
 }
 
-fn wait_until(
+pub(super) fn wait_until(
     limit: Duration,
     mut condition: impl FnMut() -> Result<(), String>,
 ) -> Result<(), String> {
@@ -129,17 +135,40 @@ fn reap() {
 }
 
 /// What a command gave.
-struct Done {
-    code: i32,
-    output: String,
-    errors: String,
+pub(super) struct Done {
+    pub(super) code: i32,
+    pub(super) output: String,
+    pub(super) errors: String,
 }
 
-/// Runs a command. Its streams are files: what it leaves running must not keep us waiting.
-fn run(words: &[String], programs: bool) -> Result<Done, String> {
+/// Runs a command.
+pub(super) fn run(words: &[String], programs: bool) -> Result<Done, String> {
+    let mut running = start(words, programs)?;
+    let limit = if programs { PROGRAM_LIMIT } else { COMMAND_LIMIT };
+    let begin = Instant::now();
+    loop {
+        if let Some(done) = running.ended()? {
+            return Ok(done);
+        }
+        if begin.elapsed() > limit {
+            running.end();
+            return Err(format!("no end after {} s", limit.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// A command that runs. Its streams are files: what it leaves running must not keep us waiting.
+pub(super) struct Running {
+    pid: Pid,
+}
+
+const OUTPUT: &str = "/run/test-output";
+const ERRORS: &str = "/run/test-errors";
+
+fn start(words: &[String], programs: bool) -> Result<Running, String> {
     let (program, arguments) = words.split_first().ok_or("no command")?;
     let open = |name: &str| std::fs::File::create(name).map_err(|error| format!("{name}: {error}"));
-    let (output, errors) = ("/run/test-output", "/run/test-errors");
     let mut command = Command::new(format!("/bin/{program}"));
     command
         .args(arguments)
@@ -147,8 +176,8 @@ fn run(words: &[String], programs: bool) -> Result<Done, String> {
         .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", "/root")
         .stdin(Stdio::null())
-        .stdout(open(output)?)
-        .stderr(open(errors)?)
+        .stdout(open(OUTPUT)?)
+        .stderr(open(ERRORS)?)
         .process_group(0);
     if programs {
         command.env("CORACLE_BIN", "/usr/bin/coracle").env("CORACLE_TEST_PATIENCE", "6");
@@ -157,36 +186,52 @@ fn run(words: &[String], programs: bool) -> Result<Done, String> {
         command.env("CORACLE_ROOT", "/var/lib/coracle");
     }
     let child = command.spawn().map_err(|error| format!("start {program}: {error}"))?;
-    let pid = Pid::from_raw(child.id() as i32).ok_or("no process id")?;
-    let code = wait_for(pid, if programs { PROGRAM_LIMIT } else { COMMAND_LIMIT })?;
-    let read = |name: &str| {
-        let bytes = std::fs::read(name).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    Ok(Done { code, output: read(output), errors: read(errors) })
+    Ok(Running { pid: Pid::from_raw(child.id() as i32).ok_or("no process id")? })
 }
 
-fn wait_for(pid: Pid, limit: Duration) -> Result<i32, String> {
-    let begin = Instant::now();
-    let code = |status: WaitStatus| {
-        status
-            .exit_status()
-            .or(status.terminating_signal().map(|signal| 128 + signal))
-            .unwrap_or(-1)
-    };
-    loop {
-        match wait(WaitOptions::NOHANG) {
-            Ok(Some((other, status))) if other == pid => return Ok(code(status)),
-            Ok(Some(_)) => continue,
-            Ok(None) => (),
-            Err(errno) => return Err(format!("wait: {errno}")),
+impl Running {
+    /// Starts one of ours.
+    pub(super) fn start(words: &[String]) -> Result<Running, String> {
+        start(words, false)
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// What it gave, if it has ended.
+    pub(super) fn ended(&mut self) -> Result<Option<Done>, String> {
+        let code = |status: WaitStatus| {
+            status
+                .exit_status()
+                .or(status.terminating_signal().map(|signal| 128 + signal))
+                .unwrap_or(-1)
+        };
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((other, status))) if other == self.pid => {
+                    let read = |name: &str| {
+                        let bytes = std::fs::read(name).unwrap_or_default();
+                        String::from_utf8_lossy(&bytes).into_owned()
+                    };
+                    return Ok(Some(Done {
+                        code: code(status),
+                        output: read(OUTPUT),
+                        errors: read(ERRORS),
+                    }));
+                }
+                Ok(Some(_)) => continue,
+                Ok(None) => return Ok(None),
+                Err(errno) => return Err(format!("wait: {errno}")),
+            }
         }
-        if begin.elapsed() > limit {
-            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-            let _ = waitpid(Some(pid), WaitOptions::empty());
-            return Err(format!("no end after {} s", limit.as_secs()));
-        }
-        std::thread::sleep(Duration::from_millis(3));
+    }
+
+    /// Ends it and what it has started.
+    pub(super) fn end(&self) {
+        let _ = rustix::process::kill_process_group(self.pid, rustix::process::Signal::KILL);
+        let _ = waitpid(Some(self.pid), WaitOptions::empty());
     }
 }
 
