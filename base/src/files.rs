@@ -11,7 +11,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Whether what was written must survive a power cut.
@@ -25,12 +25,9 @@ pub enum Sync {
 
 /// Writes a file aside and renames it to its name.
 pub fn write_then_rename(folder: &Path, name: &str, bytes: &[u8], sync: Sync) -> Result<()> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let aside = format!(".{name}.{}.{count}", rustix::process::getpid().as_raw_nonzero());
-    let aside = folder.join(aside);
     let path = folder.join(name);
-    let done = write_aside(&aside, bytes, sync)
+    let (aside, file) = new_aside(folder, name)?;
+    let done = write_aside(&aside, file, bytes, sync)
         .and_then(|()| paths::rename(&aside, &path).on_path("write", &path));
     if done.is_err() {
         let _ = paths::unlink(&aside);
@@ -62,10 +59,25 @@ pub fn write_aside_then_rename(
     done
 }
 
-fn write_aside(path: &Path, bytes: &[u8], sync: Sync) -> Result<()> {
+/// A file of our own. A process of an earlier boot may have had our number and been killed before it
+/// could take its file away: that one's is left alone.
+fn new_aside(folder: &Path, name: &str) -> Result<(PathBuf, File)> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    const MOST_LEFT: u32 = 1000;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let fd = paths::open(path, flags, Mode::from_raw_mode(0o600)).on_path("create", path)?;
-    let mut file = File::from(fd);
+    let mut left = 0;
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let aside = format!(".{name}.{}.{count}", rustix::process::getpid().as_raw_nonzero());
+        let aside = folder.join(aside);
+        match paths::open(&aside, flags, Mode::from_raw_mode(0o600)) {
+            Err(Errno::EXIST) if left < MOST_LEFT => left += 1,
+            opened => return opened.on_path("create", &aside).map(|fd| (aside, File::from(fd))),
+        }
+    }
+}
+
+fn write_aside(path: &Path, mut file: File, bytes: &[u8], sync: Sync) -> Result<()> {
     file.write_all(bytes).on_path("write", path)?;
     if sync == Sync::Yes { file.sync_data().on_path("sync", path) } else { Ok(()) }
 }

@@ -6,6 +6,8 @@ use std::process::Command;
 
 /// The disk inside the machine.
 pub const DEVICE: &str = "/dev/vda";
+/// The kind of an ext4 that can limit what a project takes.
+pub const WITH_QUOTA: &str = "ext4 with quotas";
 
 /// Makes an image of so many bytes; the file system ends before the last `spare` of them. It has
 /// nothing that would be written by itself later.
@@ -28,7 +30,11 @@ fn make_with(path: &Path, kind: &str, size: u64, spare: u64, folder: Option<&Pat
     } else {
         let words = ["-q", "-F", "-t", "ext4", "-b", "4096", "-E"].map(String::from);
         let mut words = words.to_vec();
-        words.push("lazy_itable_init=0,lazy_journal_init=0".to_string());
+        let more = if kind == WITH_QUOTA { ",quotatype=prjquota" } else { "" };
+        words.push(format!("lazy_itable_init=0,lazy_journal_init=0{more}"));
+        if kind == WITH_QUOTA {
+            words.extend(["-O", "quota,project", "-I", "256"].map(String::from));
+        }
         ("mke2fs", words)
     };
     let found = ["/usr/sbin/", "/sbin/"].map(|folder| [folder, program].concat());

@@ -88,6 +88,28 @@ pub fn own(configuration: &Configuration, tests: &[(String, String)]) -> Result<
     archive.finish()
 }
 
+/// Modules and files that one boot has beside.
+pub fn more(
+    modules_folder: &Path,
+    wanted: &[&str],
+    files: &[(String, Vec<u8>)],
+) -> Result<Vec<u8>> {
+    if wanted.is_empty() && files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut archive = Archive::default();
+    for (number, path) in modules::ordered(modules_folder, wanted)?.into_iter().enumerate() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name =
+            format!("{}/{:03}-{}", inside(MODULES), 900 + number, name.trim_end_matches(".xz"));
+        archive.file(&name, 0o644, &modules::read(&path)?);
+    }
+    for (path, bytes) in files {
+        archive.file(inside(path), 0o644, bytes);
+    }
+    archive.finish()
+}
+
 fn inside(path: &str) -> &str {
     path.trim_start_matches('/')
 }

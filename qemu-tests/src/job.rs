@@ -47,6 +47,10 @@ pub struct Job {
     pub devices: Vec<String>,
     /// What a registry inside serves: makes its disk, which comes behind the others.
     pub hosted: Option<Hosted>,
+    /// More modules, loaded after the usual ones.
+    pub modules: &'static [&'static str],
+    /// More files: paths inside and what is in them.
+    pub files: Vec<(String, Vec<u8>)>,
     /// The power goes: so long after a line that ends with this text.
     pub cut: Option<(String, Duration)>,
     /// A hard limit of its own.
@@ -69,6 +73,8 @@ impl Job {
             memory: None,
             devices: Vec::new(),
             hosted: None,
+            modules: &[],
+            files: Vec::new(),
             cut: None,
             limit: None,
             must_fail: None,
@@ -278,7 +284,8 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
     let image = log.with_extension("disk");
     let mut devices = job.devices.clone();
     if devices.is_empty() && !job.configuration.disk.is_empty() {
-        disk::make(&image, "ext4", DISK, 0)?;
+        let quota = job.configuration.disk.contains("quota");
+        disk::make(&image, if quota { disk::WITH_QUOTA } else { "ext4" }, DISK, 0)?;
         devices.extend(disk::drive(&image));
     }
     let hosted = log.with_extension("hosted-disk");
@@ -286,7 +293,8 @@ pub fn boot(place: &Place, unpacked: &Unpacked, common: &[u8], job: &Job) -> Res
         make(&hosted, initramfs::image_word(&job.arch))?;
         devices.extend(disk::drive(&hosted));
     }
-    let bytes = [common, &initramfs::own(&job.configuration, &job.tests)?].concat();
+    let more = initramfs::more(&unpacked.modules, job.modules, &job.files)?;
+    let bytes = [common, &initramfs::own(&job.configuration, &job.tests)?, &more].concat();
     std::fs::write(&initramfs, bytes).on_path("write", &initramfs)?;
     let result = Machine {
         kernel: job.kernel,

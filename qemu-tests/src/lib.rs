@@ -18,6 +18,7 @@ pub mod cpio;
 pub mod cut_down;
 pub mod disk;
 mod fitted;
+pub mod fuller;
 pub mod guest;
 pub mod hardware;
 pub mod host_tests;

@@ -7,7 +7,7 @@ use qemu_tests::job::{self, Fetched, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
 use qemu_tests::{
-    controls, cut_down, disk, hardware, host_tests, least_memory, power_cut, reboots,
+    controls, cut_down, disk, fuller, hardware, host_tests, least_memory, power_cut, reboots,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ const USAGE: &str = "\
 qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid|v2]… [TEST…]
 
 Without flags: the default set of kernels, every test. --special: only the machines that lack
-something and the controls. --kernel fitted: one of our own fragment, and without one option or another;
+something and the controls. --fuller: only those that have more than usual. --kernel fitted: one of our own fragment, and without one option or another;
 they are built. --host-tests: the host's whole-program tests inside a machine. --all: all of it; each layout on
 x86_64, one on the other CPUs, v1 for the host's tests, unless --cgroup names them.
 --tcg: emulation, even where the hardware would run machines. --list names kernels and tests, --arches the CPUs whose binaries are
@@ -41,6 +41,7 @@ const KILLS: u32 = 25;
 struct Asked {
     all: bool,
     special: bool,
+    fuller: bool,
     host_tests: bool,
     tcg: bool,
     power_cut: Option<usize>,
@@ -70,6 +71,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
         match word.as_str() {
             "--all" => asked.all = true,
             "--special" => asked.special = true,
+            "--fuller" => asked.fuller = true,
             "--host-tests" => asked.host_tests = true,
             "--tcg" => asked.tcg = true,
             "--power-cut" => asked.power_cut = Some(number(&value()?)? as usize),
@@ -207,11 +209,16 @@ fn run() -> Result<ExitCode> {
     let only: &[String] = if asked.host_tests { &[] } else { &asked.tests };
     let tests = job::tests_of(&home.join("tests"), only)?;
     let mut jobs = jobs(&asked, &tests);
-    if asked.special || asked.host_tests {
+    if asked.special || asked.host_tests || asked.fuller {
         jobs.clear();
     }
-    if !asked.least_memory && !asked.host_tests {
+    let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
+    let any = named.iter().all(|list| list.is_empty());
+    if !asked.least_memory && !asked.host_tests && !asked.fuller {
         jobs.extend(special_jobs(&asked, &home, &tests)?);
+    }
+    if asked.fuller || any && !asked.special && !asked.least_memory && !asked.host_tests {
+        jobs.extend(fuller::jobs(&home.join("fuller"))?);
     }
     let host_tests = asked.host_tests || asked.all && !asked.least_memory;
     if asked.arches || asked.list {
@@ -241,11 +248,7 @@ fn run() -> Result<ExitCode> {
     if jobs.is_empty() {
         return Err(Error::bad_input("no kernel fits; --all --list names them"));
     }
-    let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
-    let whole = !asked.least_memory
-        && !asked.special
-        && !asked.host_tests
-        && named.iter().all(|list| list.is_empty());
+    let whole = any && !asked.least_memory && !asked.special && !asked.host_tests && !asked.fuller;
     let only = asked.power_cut.is_some() || asked.reboots.is_some();
     let samples = asked.power_cut.or((whole && !only).then_some(SAMPLES));
     let reboots = match asked.reboots {

@@ -32,7 +32,8 @@ pub struct Configuration {
     pub sysctl: Vec<String>,
     /// Modules to leave out.
     pub without: Vec<String>,
-    /// The root folder's place: empty for RAM, else a block device, and after a blank its file system (ext4).
+    /// The root folder's place: empty for RAM, else a block device, and after blanks its file system (ext4)
+    /// and options.
     pub disk: String,
     /// A disk whose ext4 becomes the root, with programs of its own; empty for the initramfs alone.
     pub root: String,
@@ -129,6 +130,9 @@ fn prepare() -> Result<(), String> {
     let safe = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mounted("proc", "/proc", "proc", safe, c"")?;
     mounted("sysfs", "/sys", "sysfs", safe, c"")?;
+    // Where the kernel has it: AppArmor's policies are loaded there.
+    let _ = mounted("securityfs", "/sys/kernel/security", "securityfs", safe, c"");
+    let _ = mounted("selinuxfs", "/sys/fs/selinux", "selinuxfs", MountFlags::NOSUID, c"");
     // A kernel may have mounted it already.
     let _ = mounted("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID, c"mode=0755");
     let _ = mounted("devpts", "/dev/pts", "devpts", MountFlags::NOSUID, c"mode=0620");
@@ -153,8 +157,12 @@ fn prepare() -> Result<(), String> {
     if !configuration.disk.is_empty() {
         let folder = "/var/lib/coracle";
         let disk = configuration.disk.as_str();
-        let (device, kind) = disk.split_once(' ').unwrap_or((disk, "ext4"));
-        mounted(device, folder, kind, MountFlags::empty(), c"")?;
+        let mut words = disk.splitn(3, ' ');
+        let mut word = || words.next().unwrap_or("");
+        let (device, kind, options) = (word(), word(), word());
+        let kind = if kind.is_empty() { "ext4" } else { kind };
+        let options = std::ffi::CString::new(options).map_err(|error| error.to_string())?;
+        mounted(device, folder, kind, MountFlags::empty(), &options)?;
     }
     let _ = rustix::system::sethostname(b"device");
     control(&configuration.instead)?;

@@ -36,6 +36,9 @@ pub fn main(words: &[String]) -> ExitCode {
         "fds" => list("/proc/self/fd"),
         "device" => device(number(1) as u32, number(2) as u32),
         "kill-9" => kill_9(word(1)),
+        "cgroup" => cgroup(word(1)),
+        "copy" => std::fs::copy(word(1), word(2)).map(drop),
+        "fill" => fill(word(1), number(2)),
         "mark" => power_cut::mark(crate::disk::DEVICE, number(1)).map_err(other),
         "versions" => power_cut::example::versions(word(1) == "sync").map_err(other),
         "nosync" => return without_syncs(rest),
@@ -190,6 +193,35 @@ fn device(major: u32, minor: u32) -> std::io::Result<()> {
         Ok(_) => print("opened"),
         Err(error) => print(&format!("refused: {error}")),
     }
+}
+
+/// What a file of the containers' cgroups says, where /sys/fs/cgroup is the host's.
+fn cgroup(file: &str) -> std::io::Result<()> {
+    let mut folders = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup")?.flatten();
+    // Not those that are links to others.
+    folders.extend(hierarchies.filter_map(|entry| {
+        entry.file_type().is_ok_and(|kind| kind.is_dir()).then(|| entry.path())
+    }));
+    for folder in folders {
+        let Ok(groups) = std::fs::read_dir(folder.join("coracle")) else { continue };
+        for group in groups.flatten() {
+            if let Ok(text) = std::fs::read_to_string(group.path().join(file)) {
+                print(text.trim_end())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes so many megabytes to a file.
+fn fill(path: &str, megabytes: u64) -> std::io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    for _ in 0..megabytes {
+        file.write_all(&[1; 1 << 20])?;
+    }
+    file.sync_all()?;
+    print(&format!("{megabytes} MB"))
 }
 
 /// SIGKILL for every process with this argv[0].

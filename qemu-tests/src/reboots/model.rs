@@ -109,7 +109,15 @@ impl Model {
                 other => other,
             }),
             Kind::Remove => {
-                self.change(name, outcome, |_| BTreeSet::from([None]), Some(nothing()));
+                let after = |state: &State| {
+                    let mut states = BTreeSet::from([None]);
+                    // Before it goes, it is stopped.
+                    if let (Outcome::Begun, Some((Wish::Running, policy))) = (outcome, state) {
+                        states.insert(Some((Wish::Stopped, policy.clone())));
+                    }
+                    states
+                };
+                self.change(name, outcome, after, Some(nothing()));
             }
             Kind::Rename => self.rename(name, other, outcome),
             Kind::Keep => self.change(

@@ -36,6 +36,16 @@ pub(crate) fn claim(folders: &Folders, first: impl FnOnce() -> Result<()>) -> Re
     write_then_rename(&folders.root, NAME, &text, Sync::No)
 }
 
+/// Takes away what killed processes have left of [`claim`]. The caller holds its lock.
+pub(crate) fn sweep(folders: &Folders) {
+    let begin = [".", NAME, "."].concat();
+    for entry in std::fs::read_dir(&folders.root).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&begin) {
+            let _ = base::paths::unlink(&entry.path());
+        }
+    }
+}
+
 /// Whether it is ours already, since this boot.
 pub(crate) fn is_held(folders: &Folders) -> Result<bool> {
     let text = match read_capped(&folders.root.join(NAME), 8192) {

@@ -11,6 +11,7 @@ use base::{OnError, Result};
 pub(crate) fn claim(engine: &Engine) -> Result<()> {
     claim::claim(engine.folders(), || {
         engine.containers().sweep()?;
+        claim::sweep(engine.folders());
         holds(engine)
     })
 }

@@ -60,7 +60,7 @@ pub(super) fn at(model: &Model) -> Found {
     }
     for (name, one) in &shown {
         by_name(name, &one.id, &mut found);
-        if let Some(place) = model.containers.get(name).filter(|place| place.kept.len() > 0) {
+        if let Some(place) = model.containers.get(name) {
             let file = file_of(name);
             found.promise(place.kept.contains(&file), || {
                 format!("{name} has {file:?} in its file, not {:?}", place.kept)
@@ -217,6 +217,7 @@ fn leftovers(shown: &BTreeMap<String, Shown>) -> Vec<String> {
     check(&format!("{ROOT}/container-names"), &|name| shown.contains_key(name));
     check(&format!("{RUN}/container-names"), &|_| false);
     check(&format!("{ROOT}/volumes"), &|name| !name.starts_with('.'));
+    check(ROOT, &|name| !name.starts_with('.'));
     for folder in [ROOT, RUN] {
         check(&format!("{folder}/holds"), &|name| {
             name.split_once('.').is_some_and(|(_, id)| ids.contains(id))

@@ -105,6 +105,14 @@ fn fits(engine: &Engine, volume: &Volume, filters: &Map<String, Vec<String>>) ->
     Ok(true)
 }
 
+/// A killed `run --rm` uses nothing any more. Before the volume's lock: a container's comes first.
+fn heal_users(engine: &Engine) -> Result<()> {
+    for container in engine.containers().list()? {
+        engine.heal(&container);
+    }
+    Ok(())
+}
+
 /// Removes one.
 pub(crate) struct VolumeRemove {
     pub(crate) name: String,
@@ -114,6 +122,7 @@ pub(crate) struct VolumeRemove {
 
 impl VolumeRemove {
     pub(crate) fn run(self, engine: &Engine) -> Result<()> {
+        heal_users(engine)?;
         let removed =
             engine.volumes().find(&self.name).and_then(|volume| engine.remove_volume(&volume));
         match removed {
@@ -133,6 +142,7 @@ impl VolumePrune {
         check_filters(&self.filters, &["all", "label", "label!"])?;
         let all = self.filters.get("all");
         let all = all.is_some_and(|list| list.iter().any(|word| word == "true" || word == "1"));
+        heal_users(engine)?;
         let mut pruned = VolumesPruned::default();
         for volume in engine.volumes().list()? {
             let named = volume.record.labels.get(ANONYMOUS_LABEL).is_none();

@@ -321,6 +321,10 @@ impl Monitor {
         let answer = match message {
             Message::Start => {
                 self.connections[number].asked_to_start = true;
+                if self.worker.is_some() {
+                    // Whoever asked for that start may have been killed; its answer is for all.
+                    return;
+                }
                 self.due = None;
                 self.restarts.count = 0;
                 match self.start() {
@@ -503,8 +507,10 @@ impl Monitor {
         if answer.is_err() {
             self.start_failed();
         }
-        if let Some(number) = self.connections.iter().position(|one| one.asked_to_start) {
-            self.answer(number, answer);
+        for number in 0..self.connections.len() {
+            if self.connections[number].asked_to_start {
+                self.answer(number, answer.clone());
+            }
         }
     }
 

@@ -54,6 +54,20 @@ impl Layout {
     }
 }
 
+/// Version 1: the files of the scheduler bfq are not in the root, only in what is below; the first
+/// container makes that.
+fn bfq_has_weights(tree: &Path) -> bool {
+    let Ok(groups) = std::fs::read_dir(tree.join("blkio")) else { return false };
+    let mut groups = groups.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    match groups.next() {
+        Some(first) => first.join("blkio.bfq.weight").exists(),
+        None => std::fs::read_dir("/sys/block").into_iter().flatten().flatten().any(|disk| {
+            std::fs::read_to_string(disk.path().join("queue/scheduler"))
+                .is_ok_and(|text| text.contains("bfq"))
+        }),
+    }
+}
+
 /// Whether limits of this kind can be set here. `file`: its name in version 2; what only version 1
 /// has, by that name.
 pub fn supports(file: &str) -> bool {
@@ -77,8 +91,7 @@ pub fn supports(file: &str) -> bool {
         "cpu.weight" => &["cpu/cpu.shares"],
         "cpu.max" => &["cpu/cpu.cfs_quota_us"],
         "cpuset.cpus" => &["cpuset/cpuset.cpus"],
-        // bfq's own file is missing in the root of some kernels, which have it below.
-        "io.weight" => &["blkio/blkio.weight", "blkio/blkio.bfq.weight"],
+        "io.weight" => return tree.join("blkio/blkio.weight").exists() || bfq_has_weights(tree),
         _ => &["blkio/blkio.throttle.read_bps_device"],
     };
     names.iter().any(|name| tree.join(name).exists())

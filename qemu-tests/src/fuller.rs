@@ -1,0 +1,91 @@
+//! Machines that have what the usual ones lack: AppArmor with a profile, a disk with project quotas, a
+//! disk whose scheduler knows weights, SELinux. Each has tests of its own in `fuller/NAME/`.
+
+use crate::disk;
+use crate::job::{Job, tests_of};
+use crate::kernels::KERNELS;
+use base::{Error, OnError, Result};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// One such machine.
+struct Fuller {
+    /// Its folder.
+    name: &'static str,
+    layouts: &'static [&'static str],
+    boot_parameters: &'static str,
+    modules: &'static [&'static str],
+    /// The root folder's disk, with file system and options.
+    disk: &'static str,
+}
+
+const MACHINES: [Fuller; 3] = [
+    Fuller {
+        name: "apparmor",
+        layouts: &["v2"],
+        boot_parameters: "apparmor=1 security=apparmor",
+        modules: &[],
+        disk: "",
+    },
+    Fuller {
+        name: "quotas",
+        layouts: &["v2"],
+        boot_parameters: "",
+        modules: &["quota_v2"],
+        disk: "/dev/vda ext4 prjquota",
+    },
+    Fuller {
+        name: "weights",
+        layouts: &["v1", "v2"],
+        boot_parameters: "",
+        modules: &["bfq"],
+        disk: disk::DEVICE,
+    },
+];
+
+/// A profile in the language of AppArmor, beside the tests of its machine.
+const PROFILE: &str = "profile";
+/// Where the machine finds it, as the kernel takes it.
+const POLICY: &str = "/policy";
+
+/// One boot for each machine and layout, on the first kernel.
+pub fn jobs(folder: &Path) -> Result<Vec<Job>> {
+    let Some(kernel) = KERNELS.first() else { return Ok(Vec::new()) };
+    let mut jobs = Vec::new();
+    for machine in MACHINES {
+        let folder = folder.join(machine.name);
+        // A test that has a layout's name is about that one.
+        let fits = |test: &str, layout: &str| !["v1", "v2"].contains(&test) || test == layout;
+        for layout in machine.layouts {
+            let mut tests = tests_of(&folder, &[])?;
+            tests.retain(|(test, _)| fits(test, layout));
+            let mut job = Job::new(kernel, kernel.arch, layout, tests);
+            job.variant = machine.name.to_string();
+            job.boot_parameters = machine.boot_parameters.to_string();
+            job.modules = machine.modules;
+            job.configuration.disk = machine.disk.to_string();
+            if folder.join(PROFILE).exists() {
+                job.files.push((POLICY.to_string(), compiled(&folder.join(PROFILE))?));
+            }
+            jobs.push(job);
+        }
+    }
+    Ok(jobs)
+}
+
+/// A profile as the kernel takes it; nothing of this host's is asked or changed.
+fn compiled(path: &Path) -> Result<Vec<u8>> {
+    let found = ["/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"];
+    let program = found.into_iter().find(|path| Path::new(path).exists());
+    let output = Command::new(program.unwrap_or("apparmor_parser"))
+        .args(["--skip-kernel-load", "--skip-cache", "--stdout"])
+        .arg(path)
+        .stdin(Stdio::null())
+        .output()
+        .on("start", "apparmor_parser")?;
+    if output.status.success() && !output.stdout.is_empty() {
+        return Ok(output.stdout);
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(Error::other(format!("apparmor_parser {}: {}", path.display(), text.trim())))
+}
