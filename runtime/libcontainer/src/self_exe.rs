@@ -60,6 +60,8 @@ fn bound(run: &Path) -> Result<std::path::PathBuf> {
         return Ok(path);
     }
     sweep(&folder, &name);
+    // Somebody was killed before his bind was read-only: nobody uses it.
+    while unmount(&path, UnmountFlags::DETACH).is_ok() {}
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
     base::paths::open(&path, flags, Mode::from_raw_mode(0o500)).on_path("create", &path)?;
     mount_bind(OWN, &path).on_path("bind the executable on", &path)?;

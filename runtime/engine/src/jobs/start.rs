@@ -2,11 +2,11 @@
 
 use crate::container::{Container, State, Status, Wish};
 use crate::monitor::control::{self, Message};
-use crate::{Engine, engine};
+use crate::{Engine, engine, monitor};
 use base::{Error, Kind, Result};
 use std::os::fd::BorrowedFd;
 
-/// A killed monitor has so many successors before a start is given up.
+/// A killed monitor or worker has so many successors before a start is given up.
 const MOST_TRIES: usize = 3;
 
 /// Starts a container.
@@ -40,8 +40,12 @@ impl Start {
 fn start(engine: &Engine, container: &Container) -> Result<()> {
     let last_start = container.state().started;
     for _ in 0..MOST_TRIES {
-        if engine.control(container)?.ask(Message::Start, &[])?.is_some() {
-            return Ok(());
+        match engine.control(container)?.ask(Message::Start, &[]) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => (),
+            // That says nothing of the container: another worker tries. Unless that was the end of it.
+            Err(error) if monitor::is_killed_worker(&error) && is_there(container) => continue,
+            Err(error) => return Err(error),
         }
         // Whoever is at it holds the lock.
         drop(container.lock()?);
@@ -49,7 +53,12 @@ fn start(engine: &Engine, container: &Container) -> Result<()> {
             return Ok(());
         }
     }
-    Err(Error::other(format!("start container {}: its monitors were killed", container.id())))
+    let text = format!("start container {}: its monitors or workers were killed", container.id());
+    Err(Error::other(text))
+}
+
+fn is_there(container: &Container) -> bool {
+    base::files::exists(&container.folder.join("config.json"))
 }
 
 fn note_failure(container: &Container, error: &Error) {

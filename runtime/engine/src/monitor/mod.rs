@@ -35,6 +35,11 @@ use libcontainer::KeptRoot;
 use rustix::process::WaitIdStatus;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+/// Whether a start failed only because its worker was killed.
+pub(crate) fn is_killed_worker(error: &base::Error) -> bool {
+    error.message() == poll::KILLED_WORKER
+}
+
 /// A container that was just started.
 pub(crate) struct Running {
     /// Its first process, safe from reuse.

@@ -45,6 +45,9 @@ const MOST: usize = 64;
 /// A monitor that nobody has told to start anything ends after so many seconds without company.
 const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
+/// The error of a start whose worker was killed.
+pub(super) const KILLED_WORKER: &str = "start container: the worker was killed";
+
 /// The exit code of a container that could not be started, as docker has it.
 const NEVER_STARTED: i32 = 128;
 
@@ -465,6 +468,22 @@ impl Monitor {
         }
     }
 
+    /// A restart whose worker was killed: the policy still wants it.
+    fn start_later(&mut self) {
+        let asked = self.connections.iter().any(|one| one.asked_to_start);
+        if asked || !self.run.exists() || !self.work.may_restart() {
+            return;
+        }
+        let delay = self.restarts.after_end(NEVER_STARTED, 0);
+        let state = State::read(&self.run).filter(|state| state.status == Status::Exited);
+        if let (Some(delay), Some(mut state)) = (delay, state) {
+            state.restarting = true;
+            state.restart_count = self.restarts.count;
+            let _ = state.write(&self.run);
+            self.due = Some(since_boot() + delay);
+        }
+    }
+
     fn tell_waiters(&mut self, exit_code: i32) {
         let message = Message::Ended(exit_code).to_bytes();
         for connection in self.connections.iter_mut().filter(|connection| connection.waits) {
@@ -482,7 +501,7 @@ impl Monitor {
                 Err(control::receive_failure(worker.as_fd(), kind, length)
                     .unwrap_or_else(|error| error))
             }
-            _ => Err(Error::other("start container: the worker was killed")),
+            _ => Err(Error::other(KILLED_WORKER)),
         };
         let answer = answer.and_then(|()| {
             let mut descriptors = descriptors.into_iter();
@@ -504,8 +523,11 @@ impl Monitor {
             Ok(())
         });
         self.work.started();
-        if answer.is_err() {
+        if let Err(error) = &answer {
             self.start_failed();
+            if super::is_killed_worker(error) {
+                self.start_later();
+            }
         }
         for number in 0..self.connections.len() {
             if self.connections[number].asked_to_start {

@@ -77,7 +77,8 @@ pub(crate) fn spawn_monitor(engine: &Engine, id: &str) -> Result<()> {
     match text.split_first() {
         Some((b'+', _)) => Ok(()),
         Some((_, message)) => Err(Error::other(String::from_utf8_lossy(message))),
-        None => Err(Error::other("start monitor: it was killed")),
+        // Whoever wants one makes another.
+        None => Err(Error::not_found("start monitor: it was killed")),
     }
 }
 

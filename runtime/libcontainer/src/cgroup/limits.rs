@@ -150,7 +150,8 @@ impl Limits {
         list.add("cpuset", "cpuset.mems", self.memory_nodes.clone());
         list.add("pids", "pids.max", self.pids.map(|pids| pids.text("max")));
         if self.weighs_io() {
-            let names = match exists("blkio.bfq.weight") {
+            // bfq has no files in the root cgroup of newer kernels, and those have no other weights.
+            let names = match exists("blkio.bfq.weight") || !exists("blkio.weight") {
                 true => ["blkio.bfq.weight", "blkio.bfq.weight_device"],
                 false => ["blkio.weight", "blkio.weight_device"],
             };
