@@ -19,7 +19,7 @@ struct Fuller {
     disk: &'static str,
 }
 
-const MACHINES: [Fuller; 3] = [
+const MACHINES: [Fuller; 4] = [
     Fuller {
         name: "apparmor",
         layouts: &["v2"],
@@ -41,10 +41,19 @@ const MACHINES: [Fuller; 3] = [
         modules: &["bfq"],
         disk: disk::DEVICE,
     },
+    // Nothing is forbidden until somebody says enforcing=1: a policy of three types is enough.
+    Fuller {
+        name: "selinux",
+        layouts: &["v2"],
+        boot_parameters: "security=selinux",
+        modules: &[],
+        disk: disk::DEVICE,
+    },
 ];
 
-/// A profile in the language of AppArmor, beside the tests of its machine.
+/// A profile in the language of AppArmor, or a policy in that of SELinux, beside the tests of its machine.
 const PROFILE: &str = "profile";
+const CIL: &str = "policy.cil";
 /// Where the machine finds it, as the kernel takes it.
 const POLICY: &str = "/policy";
 
@@ -64,13 +73,36 @@ pub fn jobs(folder: &Path) -> Result<Vec<Job>> {
             job.boot_parameters = machine.boot_parameters.to_string();
             job.modules = machine.modules;
             job.configuration.disk = machine.disk.to_string();
-            if folder.join(PROFILE).exists() {
-                job.files.push((POLICY.to_string(), compiled(&folder.join(PROFILE))?));
+            for (name, compile) in [(PROFILE, compiled as fn(&Path) -> _), (CIL, compiled_cil)] {
+                let path = folder.join(name);
+                if path.exists() {
+                    job.files.push((POLICY.to_string(), compile(&path)?));
+                }
             }
             jobs.push(job);
         }
     }
     Ok(jobs)
+}
+
+/// A policy as the kernel takes it.
+fn compiled_cil(path: &Path) -> Result<Vec<u8>> {
+    let to = std::env::temp_dir().join(format!("coracle-policy-{}", std::process::id()));
+    let output = Command::new("secilc")
+        .args(["-M", "true", "-c", "31", "-f", "/dev/null", "-o"])
+        .args([&to, path])
+        .stdin(Stdio::null())
+        .output()
+        .on("start", "secilc")?;
+    let bytes = std::fs::read(&to);
+    let _ = std::fs::remove_file(&to);
+    match bytes {
+        Ok(bytes) if output.status.success() => Ok(bytes),
+        _ => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            Err(Error::other(format!("secilc {}: {}", path.display(), text.trim())))
+        }
+    }
 }
 
 /// A profile as the kernel takes it; nothing of this host's is asked or changed.

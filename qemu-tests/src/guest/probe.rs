@@ -37,6 +37,7 @@ pub fn main(words: &[String]) -> ExitCode {
         "device" => device(number(1) as u32, number(2) as u32),
         "kill-9" => kill_9(word(1)),
         "cgroup" => cgroup(word(1)),
+        "label" => label(word(1)),
         "copy" => std::fs::copy(word(1), word(2)).map(drop),
         "fill" => fill(word(1), number(2)),
         "mark" => power_cut::mark(crate::disk::DEVICE, number(1)).map_err(other),
@@ -212,6 +213,14 @@ fn cgroup(file: &str) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What SELinux calls a file.
+fn label(path: &str) -> std::io::Result<()> {
+    let mut bytes = [0; 256];
+    let count = rustix::fs::getxattr(path, "security.selinux", &mut bytes[..])?;
+    let text = String::from_utf8_lossy(bytes.get(..count).unwrap_or_default()).into_owned();
+    print(text.trim_end_matches('\0'))
 }
 
 /// Writes so many megabytes to a file.

@@ -109,6 +109,7 @@ fn program(
         no_new_privileges: security.no_new_privileges,
         seccomp: security.seccomp,
         apparmor: security.apparmor,
+        selinux: security.selinux.map(|labels| labels.process),
         groups: host.group_add.clone().unwrap_or_default(),
         limits: given::limits(host)?,
         oom_score: given::oom_score(host)?,
@@ -130,6 +131,7 @@ pub(crate) fn exec(
         security.capabilities = Capabilities::all();
         security.seccomp = Seccomp::Unconfined;
         security.apparmor = None;
+        security.selinux = None;
     }
     let state = container.state();
     let process = state.process.as_ref().and_then(Process::folder);
@@ -186,9 +188,15 @@ fn spec(
         false => Some(resources::limits(host, join)?),
         true => None,
     };
+    let mount_label = security.selinux.as_ref().map(|labels| labels.mount.clone());
+    for one in file_systems.iter_mut().filter(|one| one.kind == "tmpfs") {
+        let label = libcontainer::label_option(mount_label.as_deref());
+        one.options = [&one.options, &label].map(String::as_str).concat();
+        one.options = one.options.trim_start_matches(',').to_string();
+    }
     Ok(Spec {
         id: record.cgroup(),
-        root: root_source(root, given::upper(host)?),
+        root: root_source(root, given::upper(host)?, mount_label.clone()),
         kept_root: None,
         keep_root: false,
         mount_point: engine.mount_point()?,
@@ -202,6 +210,7 @@ fn spec(
         init: host.init == Some(true),
         binds,
         file_systems,
+        mount_label,
         shared_memory: namespaces::shared_memory(engine, host)?,
         devices: devices.nodes,
         device_rules: devices.rules,
@@ -213,10 +222,10 @@ fn spec(
 }
 
 /// `ram`: what is written goes into so many bytes of RAM.
-pub(crate) fn root_source(root: StoreRoot, ram: Option<u64>) -> RootSource {
+pub(crate) fn root_source(root: StoreRoot, ram: Option<u64>, label: Option<String>) -> RootSource {
     match root {
         StoreRoot::Overlay { lower, upper, work, volatile, userxattr } => {
-            RootSource::Overlay { lower, upper, work, volatile, userxattr, ram }
+            RootSource::Overlay { lower, upper, work, volatile, userxattr, ram, label }
         }
         StoreRoot::Folder(folder) => RootSource::Folder(folder),
     }

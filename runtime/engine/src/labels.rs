@@ -1,7 +1,6 @@
-//! `--security-opt apparmor=` and `label=`: what AppArmor and SELinux shall call a container.
+//! `--security-opt apparmor=`: the profile that AppArmor shall apply to a container.
 //!
-//! The default profile is docker's, if somebody has loaded it: we load none. SELinux labels are known,
-//! and refused with what is missing.
+//! The default profile is docker's, if somebody has loaded it: we load none.
 
 use base::{Error, Result};
 use base_http::api::host_config::HostConfig;
@@ -11,7 +10,6 @@ use std::path::Path;
 const DEFAULT: &str = "docker-default";
 const ENABLED: &str = "/sys/module/apparmor/parameters/enabled";
 const LOADED: &str = "/sys/kernel/security/apparmor/profiles";
-const SELINUX: &str = "/sys/fs/selinux/enforce";
 
 fn read(path: &str) -> Option<String> {
     let bytes = base::files::read_capped(Path::new(path), 4 << 20).ok()?;
@@ -53,30 +51,6 @@ pub(crate) fn shown(host: &HostConfig) -> String {
     }
 }
 
-/// What SELinux is told: nothing, for now.
-pub(crate) fn selinux(option: &str) -> Result<()> {
-    if option == "disable" {
-        return Ok(());
-    }
-    let known = ["user", "role", "level", "type", "filetype"];
-    match option.split_once(':') {
-        Some((name, value)) if known.contains(&name) && !value.is_empty() => (),
-        _ => {
-            return Err(Error::bad_input(format!(
-                "bad label option {option:?}, valid options 'disable' or 'user, role, level, type, \
-                 filetype' followed by ':' and a value"
-            )));
-        }
-    }
-    Err(Error::unsupported(match Path::new(SELINUX).exists() {
-        true => format!("--security-opt label={option}: SELinux labels are not supported yet"),
-        false => format!(
-            "--security-opt label={option}: this kernel has no SELinux, or it is off (kernel option \
-             CONFIG_SECURITY_SELINUX, boot with selinux=1 security=selinux)"
-        ),
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,21 +63,6 @@ mod tests {
         }
         for name in ["docker", "man", "", "docker-default (enforce)"] {
             assert!(!names(list, name), "{name}");
-        }
-    }
-
-    #[test]
-    fn labels_are_known_and_refused() {
-        assert!(selinux("disable").is_ok());
-        for (option, want) in [
-            ("type:container_t", "SELinux"),
-            ("level:s0:c1,c2", "SELinux"),
-            ("what", "bad label option \"what\""),
-            ("type:", "bad label option"),
-            ("color:red", "bad label option"),
-        ] {
-            let error = selinux(option).expect_err(option);
-            assert!(error.message().contains(want), "{}", error.message());
         }
     }
 }

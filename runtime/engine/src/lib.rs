@@ -26,6 +26,7 @@ mod namespaces;
 mod resources;
 mod runconfig;
 mod security;
+mod selinux;
 mod server;
 mod sweep;
 mod tree;

@@ -2,6 +2,7 @@
 //! `--cap-drop` and `--security-opt` say. Pure but for one question to the kernel.
 
 use crate::labels;
+use crate::selinux::{self, Labels};
 use base::{Error, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::capabilities::Capabilities;
@@ -18,6 +19,8 @@ pub(crate) struct Security {
     pub(crate) system_paths: bool,
     /// The profile to enter.
     pub(crate) apparmor: Option<String>,
+    /// What SELinux shall call it.
+    pub(crate) selinux: Option<Labels>,
 }
 
 fn invalid(option: &str) -> Error {
@@ -35,6 +38,7 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
     let mut profile = None;
     let mut no_new_privileges = false;
     let mut apparmor = None;
+    let mut options = Vec::new();
     for option in host.security_opt.iter().flatten() {
         if option == "no-new-privileges" {
             no_new_privileges = true;
@@ -51,7 +55,10 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
             ("seccomp", "builtin") => profile = Some(Seccomp::Builtin),
             ("seccomp", text) => profile = Some(Seccomp::Document(text.to_string())),
             ("apparmor", profile) => apparmor = Some(profile),
-            ("label", option) => labels::selinux(option)?,
+            ("label", option) => {
+                selinux::check(option)?;
+                options.push(option);
+            }
             _ => return Err(invalid(option)),
         }
     }
@@ -79,7 +86,17 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
     };
     let system_paths = unconfined(&host.masked_paths)? & unconfined(&host.readonly_paths)?;
     let apparmor = labels::apparmor(apparmor, host.privileged)?;
-    Ok(Security { capabilities, no_new_privileges, seccomp, lacks_filter, system_paths, apparmor })
+    // docker gives the privileged none.
+    let selinux = if host.privileged { None } else { selinux::labels(&options) };
+    Ok(Security {
+        capabilities,
+        no_new_privileges,
+        seccomp,
+        lacks_filter,
+        system_paths,
+        apparmor,
+        selinux,
+    })
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl<'a> Tree<'a> {
         }
         let lock = container.lock()?;
         let image = engine.store()?.find(&container.record.image)?;
-        let source = root_source(engine.root_of(container, &image)?, None);
+        let source = root_source(engine.root_of(container, &image)?, None, None);
         // In vain: the next who asks must find it free.
         let root = OpenRoot::of(&source).inspect_err(|_| engine.leave_upper(container.id()))?;
         Ok(Tree { engine, container, root: Root::Stopped { root, _lock: lock } })

@@ -42,10 +42,14 @@ pub(crate) fn detached(
     console: bool,
     devices: &[Device],
     ids: Option<UserNamespace>,
+    label: Option<&str>,
 ) -> Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).on("fsopen", "tmpfs")?;
     set_option(context.as_fd(), "mode", b"755").on("fsconfig mode", "tmpfs")?;
     set_option(context.as_fd(), "size", b"65536k").on("fsconfig size", "tmpfs")?;
+    if let Some(label) = label {
+        set_option(context.as_fd(), "context", label.as_bytes()).on("fsconfig context", label)?;
+    }
     fsconfig_create(context.as_fd()).on("fsconfig", "tmpfs")?;
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
     let mount =

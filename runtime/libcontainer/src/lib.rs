@@ -32,7 +32,7 @@ pub mod users;
 
 pub use exec::{Exec, exec};
 pub use kept_root::KeptRoot;
-pub use root::OpenRoot;
+pub use root::{OpenRoot, label_option};
 pub use spec::{
     Bind, FileSystem, Namespace, Namespaces, Program, Propagation, ResourceLimit, RootSource,
     SharedMemory, Spec, Stdio, UserNamespace,

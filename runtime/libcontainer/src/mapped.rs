@@ -5,7 +5,7 @@
 //! belong to the container's root, for overlay makes files of its own there (Linux 5.19). A layer of an
 //! overlay must be mounted somewhere: a helper does it in a mount namespace that goes with it.
 
-use crate::root::{choices, joined, relative};
+use crate::root::{choices, joined, label_option, relative};
 use crate::spec::{RootSource, Spec, UserNamespace};
 use crate::{aside, root};
 use base::sys::clone::namespace;
@@ -70,7 +70,7 @@ impl Mapping {
     pub(crate) fn root(&self, source: &RootSource, mount_point: &Path) -> Result<OwnedFd> {
         match source {
             RootSource::Folder(folder) => self.tree(folder),
-            RootSource::Overlay { lower, upper, work, volatile, ram, .. } => {
+            RootSource::Overlay { lower, upper, work, volatile, ram, label, .. } => {
                 let (layers, names) = relative(lower);
                 let (own, folders) = relative(&[upper.clone(), work.clone()]);
                 let (Some(layers), Some(own), [upper, work]) = (layers, own, folders.as_slice())
@@ -89,6 +89,7 @@ impl Mapping {
                     data.extend_from_slice(name.as_bytes());
                     data.extend(joined(&[own.join(folder)]));
                 }
+                data.extend_from_slice(label_option(label.as_deref()).as_bytes());
                 let made = ram.map(|bytes| (bytes, [upper, work].map(|folder| own.join(folder))));
                 self.mounted_aside(&data, *volatile, mount_point, &trees, made)
             }

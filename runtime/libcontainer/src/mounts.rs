@@ -63,13 +63,14 @@ pub(crate) fn sys(
     }
 }
 
-/// What lies below /dev. `terminal_group`: the group that terminals belong to, where it exists.
+/// What lies below /dev. `label`: the end of each mount's options. `terminal_group`: the group that terminals belong to, where it exists.
 /// `shm_slot`: where the /dev/shm of another container is.
 pub(crate) fn below_dev(
     plan: &mut Plan,
     terminal_group: bool,
     shared_memory: &SharedMemory,
     shm_slot: Option<u64>,
+    label: &str,
 ) {
     let options = if terminal_group {
         "newinstance,ptmxmode=0666,mode=0620,gid=5"
@@ -81,7 +82,7 @@ pub(crate) fn below_dev(
     let bind = bits(MountFlags::BIND);
     match shared_memory {
         SharedMemory::Own(size) => {
-            let shm = format!("mode=1777,size={size}");
+            let shm = format!("mode=1777,size={size}{label}");
             plan.mount(Tolerate::Nothing, "shm", "dev/shm", "tmpfs", flags, &shm);
         }
         SharedMemory::Host => {
@@ -96,14 +97,16 @@ pub(crate) fn below_dev(
         SharedMemory::Missing => (),
     }
     // A kernel without CONFIG_POSIX_MQUEUE has none. The file system shows the namespace's queues.
-    plan.mount(Tolerate::Anything, "mqueue", "dev/mqueue", "mqueue", flags, "");
+    let options = label.trim_start_matches(',');
+    plan.mount(Tolerate::Anything, "mqueue", "dev/mqueue", "mqueue", flags, options);
 }
 
 /// /dev made by the child itself, where it may not make nodes (user namespaces) or where there are
 /// no detached mounts: the host's nodes are shown instead.
-pub(crate) fn dev_from_host(plan: &mut Plan, console: bool) {
+pub(crate) fn dev_from_host(plan: &mut Plan, console: bool, label: &str) {
     let options = target::FOLDER | target::NO_LINKS;
-    plan.mount_in(b"tmpfs", b"dev", "tmpfs", bits(NOSUID), TMPFS, options);
+    let data = [TMPFS, label].concat();
+    plan.mount_in(b"tmpfs", b"dev", "tmpfs", bits(NOSUID), &data, options);
     for (name, _, _) in NODES {
         let path = format!("dev/{name}");
         plan.step(Operation::MakeFile, Tolerate::Nothing).text(path.as_bytes()).number(0o666);

@@ -5,6 +5,7 @@ use crate::cgroup;
 use crate::mounts::{self, bits};
 use crate::places;
 use crate::prepare::{ensure_folder, read};
+use crate::root::label_option;
 use crate::seccomp;
 use crate::spec::{Namespace, Program, Spec, Stdio};
 use crate::users::{self, User};
@@ -57,6 +58,11 @@ pub(crate) fn early(spec: &Spec) -> (Plan, Vec<BorrowedFd<'_>>) {
 /// The profile of the next exec. Written while the host's procfs is at hand: what the container has
 /// there could be something else (CVE-2025-52881).
 pub(crate) fn enter_profile(plan: &mut Plan, program: &Program) {
+    if let Some(label) = &program.selinux {
+        plan.step(Operation::WriteFile, Tolerate::Nothing)
+            .text(b"/proc/thread-self/attr/exec")
+            .text(label.as_bytes());
+    }
     let Some(profile) = &program.apparmor else { return };
     // Linux 5.8; before it there is room for one security module alone.
     let own = "/proc/self/attr/apparmor/exec";
@@ -120,6 +126,7 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
             .text(value.as_bytes());
     }
     let terminal = matches!(stdio, Stdio::Terminal(..));
+    let label = label_option(spec.mount_label.as_deref());
     match root.dev_slot {
         Some(slot) => {
             plan.step(Operation::AttachIn, Tolerate::Nothing)
@@ -127,11 +134,11 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
                 .text(b"dev")
                 .number(target::NO_LINKS);
         }
-        None => mounts::dev_from_host(&mut plan, terminal),
+        None => mounts::dev_from_host(&mut plan, terminal, &label),
     }
     // Terminals' group is 5, if there is one.
     let group = spec.user_namespace.is_none_or(|ids| ids.count > 5);
-    mounts::below_dev(&mut plan, group, &spec.shared_memory, root.shm_slot);
+    mounts::below_dev(&mut plan, group, &spec.shared_memory, root.shm_slot, &label);
     let foreign_sysfs = spec.user_namespace.is_some() && spec.namespaces.network.is_host();
     mounts::sys(&mut plan, foreign_sysfs, root.cgroup2, spec.privileged);
     places::mounts(&mut plan, spec, folder, root.trees)?;

@@ -33,8 +33,8 @@ pub(crate) fn detached(source: &RootSource, mount_point: &Path) -> Result<Option
             folder,
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC,
         ),
-        RootSource::Overlay { lower, upper, work, volatile, userxattr, .. } => {
-            overlay(lower, upper, work, *volatile, *userxattr)
+        RootSource::Overlay { lower, upper, work, volatile, userxattr, label, .. } => {
+            overlay(lower, [upper, work], *volatile, *userxattr, label.as_deref())
         }
     };
     match mount {
@@ -108,10 +108,10 @@ fn source_name(source: &RootSource) -> String {
 
 fn overlay(
     lower: &[PathBuf],
-    upper: &Path,
-    work: &Path,
+    [upper, work]: [&Path; 2],
     volatile: bool,
     userxattr: bool,
+    label: Option<&str>,
 ) -> rustix::io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
@@ -126,6 +126,9 @@ fn overlay(
     set_option(context, "upperdir", upper.as_os_str().as_bytes())?;
     set_option(context, "workdir", work.as_os_str().as_bytes())?;
     harmless(context)?;
+    if let Some(label) = label {
+        set_option(context, "context", label.as_bytes())?;
+    }
     if userxattr {
         fsconfig_set_flag(context, "userxattr")?;
     }
@@ -187,7 +190,7 @@ fn mount_steps(plan: &mut Plan, source: &RootSource, mount_point: &Path) -> Resu
             let flags = rustix::mount::MountFlags::BIND.bits();
             mount_step(plan, folder.as_os_str().as_bytes(), target, "", u64::from(flags), &[]);
         }
-        RootSource::Overlay { lower, upper, work, volatile, userxattr, ram } => {
+        RootSource::Overlay { lower, upper, work, volatile, userxattr, ram, label } => {
             // Found before the overlay lies over them.
             let (mut upper, mut work) = (upper.clone(), work.clone());
             if let Some(bytes) = ram {
@@ -212,6 +215,7 @@ fn mount_steps(plan: &mut Plan, source: &RootSource, mount_point: &Path) -> Resu
                 folders.extend_from_slice(name.as_bytes());
                 folders.extend(joined(&[folder]));
             }
+            folders.extend_from_slice(label_option(label.as_deref()).as_bytes());
             let choices = choices(*userxattr, *volatile);
             let data: Vec<Vec<u8>> =
                 choices.iter().map(|more| [&folders, more.as_bytes()].concat()).collect();
@@ -228,6 +232,13 @@ fn mount_steps(plan: &mut Plan, source: &RootSource, mount_point: &Path) -> Resu
         }
     }
     Ok(())
+}
+
+/// The option of mount(2) for a file system of the container's own: its SELinux context, which may have
+/// commas.
+#[must_use]
+pub fn label_option(label: Option<&str>) -> String {
+    label.map_or(String::new(), |label| format!(",context=\"{label}\""))
 }
 
 /// The options besides the folders, the best first: mount(2) refuses all of them for one that it

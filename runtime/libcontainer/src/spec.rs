@@ -25,6 +25,8 @@ pub enum RootSource {
         userxattr: bool,
         /// In the place of `upper` and `work` a tmpfs of so many bytes, gone with the container.
         ram: Option<u64>,
+        /// The SELinux context of all its files.
+        label: Option<String>,
     },
     /// A folder as it is.
     Folder(PathBuf),
@@ -177,6 +179,8 @@ pub struct Program {
     pub oom_score: Option<i32>,
     /// The AppArmor profile that it enters by its first exec.
     pub apparmor: Option<String>,
+    /// The SELinux context that it gets by its first exec.
+    pub selinux: Option<String>,
     /// Which system calls it may make.
     pub seccomp: Seccomp,
     /// The container's user namespace has so many ids; `None` for the host's.
@@ -241,6 +245,8 @@ pub struct Spec {
     pub binds: Vec<Bind>,
     /// File systems of its own. Both are mounted by the depth of their targets.
     pub file_systems: Vec<FileSystem>,
+    /// The SELinux context of /dev, /dev/shm and /dev/mqueue.
+    pub mount_label: Option<String>,
     /// /dev/shm.
     pub shared_memory: SharedMemory,
     /// Devices of the host in /dev.

@@ -190,7 +190,12 @@ fn act(
     let console = matches!(stdio, Stdio::Terminal(..));
     // Without a detached root: an old kernel.
     let dev = match &detached {
-        Some(_) => Some(devices::detached(console, &spec.devices, spec.mapped_ids())?),
+        Some(_) => Some(devices::detached(
+            console,
+            &spec.devices,
+            spec.mapped_ids(),
+            spec.mount_label.as_deref(),
+        )?),
         None => None,
     };
     let mut tasks = Vec::new();
@@ -284,6 +289,13 @@ fn failed(plan: &Plan, offset: usize, errno: Errno, spec: &Spec) -> Error {
         && let Some(error) = root::explain(errno)
     {
         return error;
+    }
+    if object.starts_with("/proc/thread-self/attr/")
+        && let Some(label) = &spec.program.selinux
+    {
+        return Error::bad_input(format!(
+            "--security-opt label: SELinux does not take the context {label}"
+        ));
     }
     if errno == Errno::NOENT
         && object.starts_with("/proc/self/attr/")

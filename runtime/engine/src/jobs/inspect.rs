@@ -28,6 +28,7 @@ impl Inspect {
         let [hostname_path, hosts_path, resolv_conf_path] = files;
         let mounts = record.mounts.iter().map(shown).collect();
         let paused = is_paused(&state, &record);
+        let labels = crate::selinux::shown(&record.host_config);
         let mut command = record.command.into_iter();
         Ok(ContainerInspect {
             id: record.id,
@@ -43,6 +44,8 @@ impl Inspect {
             log_path,
             name: format!("/{}", record.name),
             app_armor_profile: crate::labels::shown(&record.host_config),
+            process_label: labels.process,
+            mount_label: labels.mount,
             driver: record.driver.clone(),
             platform: "linux".to_string(),
             host_config: record.host_config,
