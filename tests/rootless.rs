@@ -182,6 +182,60 @@ fn what_he_can_and_what_he_is_told_he_cannot() {
 }
 
 #[test]
+fn flags_have_their_effect_without_root() {
+    let user = User::new();
+    std::fs::write(user.home.join("env"), "Y=2\n").expect("write");
+    let bind = format!("type=bind,source={},target=/f,readonly", user.home.join("env").display());
+    let status = |key: &str| format!("grep ^{key}: /proc/self/status");
+    let (caps, news, filter) = (status("CapEff"), status("NoNewPrivs"), status("Seccomp"));
+    let cases: [(&[&str], &str, &str); 16] = [
+        (&["-e", "X=1"], "echo $X", "1\n"),
+        (&["--env-file", "env"], "echo $Y", "2\n"),
+        (&["-h", "box"], "cat /proc/sys/kernel/hostname", "box\n"),
+        (&["--entrypoint", "echo"], "x", "sh -c x\n"),
+        (&["-w", "/tmp"], "pwd", "/tmp\n"),
+        (&["--read-only"], "touch /x 2>/dev/null || echo no", "no\n"),
+        (&["--shm-size", "1m"], "grep -o 'shm .*size=1024k' /proc/mounts | wc -l", "1\n"),
+        (&["--dns", "1.2.3.4"], "grep -c 1.2.3.4 /etc/resolv.conf", "1\n"),
+        (&["--ulimit", "nofile=64"], "ulimit -n", "64\n"),
+        (&["--oom-score-adj", "500"], "cat /proc/self/oom_score_adj", "500\n"),
+        (&["--cap-drop", "ALL"], &caps, "CapEff:\t0000000000000000\n"),
+        (&["--security-opt", "no-new-privileges"], &news, "NoNewPrivs:\t1\n"),
+        (&["--security-opt", "seccomp=unconfined"], &filter, "Seccomp:\t0\n"),
+        (&["--mount", &bind], "cat /f; echo x 2>/dev/null >/f || echo no", "Y=2\nno\n"),
+        (&["--sig-proxy=false", "--pull", "never", "-q", "-a", "stdout"], "echo x", "x\n"),
+        (&["--log-driver", "json-file", "--log-opt", "max-size=1m"], "echo x", "x\n"),
+    ];
+    for (flags, script, want) in cases {
+        let done = user.run(flags, script);
+        assert_eq!((done.code, done.out.as_str()), (0, want), "{flags:?}: {done:?}");
+    }
+    // Its file is the host's root's.
+    let done = user.run(&["--domainname", "d.e"], "true");
+    assert!(done.code == 126 && done.err.contains("kernel/domainname"), "{done:?}");
+    let words = ["run", "--rm", "-i", "--net", "none", "bb", "cat"];
+    assert_eq!(feed(&mut user.command(&words), b"typed").out, "typed");
+    // What is kept and shown.
+    std::fs::write(user.home.join("labels"), "from=file\n").expect("write");
+    let flags = ["-l", "a=b", "--label-file", "labels", "--annotation", "c=d", "--expose", "80"];
+    let more = ["--stop-signal", "INT", "--stop-timeout", "3", "--cidfile", "cid", "-v", "/own"];
+    let last = ["--replace", "--name", "boxy", "bb", "sh", "-c", "echo x >/own/f"];
+    let id = user.ok(&[&["create", "--net", "none"], &flags[..], &more, &last].concat());
+    assert_eq!(std::fs::read_to_string(user.home.join("cid")).expect("read"), id);
+    let text = user.ok(&["inspect", "boxy"]);
+    for part in ["\"a\": \"b\"", "\"from\": \"file\"", "\"c\": \"d\"", "80/tcp", "\"INT\""] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    user.ok(&["start", "-a", "boxy"]);
+    assert_eq!(user.run(&["--volumes-from", "boxy"], "cat /own/f").out, "x\n");
+    let again = user.ok(&[&["create", "--net", "none"], &last[..]].concat());
+    assert!(again != id && user.ok(&["ps", "-aq", "--no-trunc"]) == again);
+    user.ok(&["rm", "boxy"]);
+    user.ok(&["volume", "prune", "-f"]);
+    user.world.finish();
+}
+
+#[test]
 fn other_users_inside_by_subordinate_ids() {
     let programs = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"];
     assert!(programs.iter().all(|path| PathBuf::from(path).exists()), "install uidmap");
