@@ -13,6 +13,7 @@ use crate::console::{Ending, Verdict};
 use crate::disk;
 use crate::job::{Fetched, Job, Place, Report, Test, boot, commons, log_of};
 use crate::kernels::KERNELS;
+use crate::random::Random;
 use base::{Error, OnError, Result};
 use model::{Model, Outcome};
 use std::fmt::Write as _;
@@ -26,38 +27,9 @@ pub const TEST: &str = "reboots";
 /// The line after which the power may go.
 const CUT: &str = "story: cut";
 /// The longest time from then on.
-const LONGEST: u64 = 400;
+const LONGEST: usize = 400;
 const DISK: u64 = 128 << 20;
 const LIMIT: Duration = Duration::from_secs(240);
-
-/// Numbers from a seed (xorshift).
-pub struct Random(u64);
-
-impl Random {
-    /// The same seed, the same numbers.
-    #[must_use]
-    pub fn new(seed: u64) -> Random {
-        let mut random = Random(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        for _ in 0..4 {
-            let _ = random.next();
-        }
-        random
-    }
-
-    /// The next one.
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 11
-    }
-
-    /// One below a limit.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-}
 
 /// How much is done.
 #[derive(Clone, Copy)]
@@ -141,8 +113,8 @@ pub fn run(place: &Place, fetched: &Fetched, amount: Amount) -> Result<(Report, 
         job.variant = format!("{TEST} {}", number + 1);
         job.tests = vec![(TEST.to_string(), model.text()) as Test];
         let kills = if last { 0 } else { amount.kills };
-        job.configuration.reboots = format!("{} {kills}", random.next());
-        let delay = Duration::from_millis(random.below(LONGEST));
+        job.configuration.reboots = format!("{} {kills}", random.below(1 << 30));
+        let delay = Duration::from_millis(random.below(LONGEST) as u64);
         job.cut = (!last).then(|| (CUT.to_string(), delay));
         let boot = boot(place, unpacked, common, &job)?;
         let log = log_of(place, &job);

@@ -2,7 +2,7 @@
 
 use super::tell;
 use crate::guest::runner::{Done, Running};
-use crate::reboots::Random;
+use crate::random::Random;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ impl Killer {
         };
         // A worker is there for a part of the time; it is waited for.
         let most = usual.mul_f32(if matches!(victim, Victim::Worker) { 0.4 } else { 1.1 });
-        let delay = Duration::from_micros(random.below(most.as_micros().max(1) as u64));
+        let delay = Duration::from_micros(random.below(most.as_micros() as usize) as u64);
         let (mut running, begin) = (Running::start(words)?, Instant::now());
         let (mut seen, mut killed) = (begin, false);
         loop {
@@ -70,7 +70,7 @@ impl Killer {
                 if targets.is_empty() {
                     seen = Instant::now();
                 } else if seen.elapsed() >= delay {
-                    let number = random.below(targets.len() as u64) as usize;
+                    let number = random.below(targets.len());
                     killed = targets.get(number).is_some_and(|target| kill(*target));
                     if killed {
                         self.count += 1;

@@ -7,9 +7,10 @@ mod look;
 
 use super::runner::{load_image, run};
 use super::{TESTS, say};
+use crate::random::Random;
 use crate::reboots::model::{Model, Outcome, State, Wish};
 use crate::reboots::step::{Kind, Step};
-use crate::reboots::{LINE, Random, TEST};
+use crate::reboots::{LINE, TEST};
 use kills::Killer;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -125,7 +126,7 @@ impl Story {
 
     fn propose(&mut self) -> Option<Step> {
         let pick = |random: &mut Random, list: &[&str]| {
-            list.get(random.below(list.len() as u64) as usize).copied().unwrap_or("").to_string()
+            list.get(random.below(list.len())).copied().unwrap_or("").to_string()
         };
         let random = &mut self.random;
         let container = pick(random, &CONTAINERS);
@@ -134,7 +135,7 @@ impl Story {
         let runs = |states: &BTreeSet<State>| {
             states.iter().all(|state| matches!(state, Some((Wish::Running, _))))
         };
-        let text = format!("t{}", random.next() % 1_000_000);
+        let text = format!("t{}", random.below(1_000_000));
         let (kind, name, other) = match random.below(22) {
             0..=1 if !sure => (Kind::Create, container, pick(random, &POLICIES)),
             2..=6 if !sure => (Kind::Run, container, pick(random, &POLICIES)),
