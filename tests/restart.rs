@@ -117,7 +117,8 @@ fn what_is_no_policy_is_refused() {
     world.finish();
 }
 
-/// A reboot, as far as one can be made here: everything that runs is killed, the run folder is a
+/// What a power cut may leave: a name without its text, one of nobody, half a container. And
+/// a reboot, as far as one can be made here: everything that runs is killed, the run folder is a
 /// new one, and the kernel says another boot's id.
 #[test]
 fn after_a_reboot_policies_decide() {
@@ -149,7 +150,10 @@ fn after_a_reboot_policies_decide() {
     let script = "echo 12345678-1234-1234-1234-123456789abc >$DIR/boot &&
         mount --bind $DIR/boot /proc/sys/kernel/random/boot_id && export CORACLE_RUN=$DIR/run2 &&
         rm -rf $DIR/run/containers &&
-        $BIN boot && echo -- && $BIN ps -a && echo -- &&
+        : >$CORACLE_ROOT/container-names/going && mkdir $CORACLE_ROOT/containers/.half &&
+        echo x >$CORACLE_ROOT/container-names/nobody && $BIN inspect going >/dev/null &&
+        $BIN boot && test -s $CORACLE_ROOT/container-names/going &&
+        test ! -e $CORACLE_ROOT/containers/.half && test ! -e $CORACLE_ROOT/container-names/nobody && echo -- && $BIN ps -a && echo -- &&
         $BIN boot && echo -- && $BIN rm -f always stopped going none user fresh >/dev/null &&
         umount $DIR/run2/exe/*/coracle";
     let mut command = std::process::Command::new("unshare");

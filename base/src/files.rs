@@ -313,7 +313,6 @@ pub fn is_there(path: &Path) -> Result<bool> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     /// A fresh folder.
     pub(crate) fn scratch(name: &str) -> PathBuf {
@@ -321,6 +320,20 @@ pub(crate) mod tests {
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         dir
+    }
+
+    /// After a reboot the same numbers come again.
+    #[test]
+    fn what_a_killed_namesake_left_aside_is_no_hindrance() {
+        let dir = scratch("aside");
+        for count in 0..100 {
+            let left = dir.join(format!(".x.{}.{count}", std::process::id()));
+            std::fs::write(left, "half").unwrap();
+        }
+        write_then_rename(&dir, "x", b"whole", Sync::No).unwrap();
+        assert_eq!(std::fs::read(dir.join("x")).unwrap(), b"whole");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 101);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

@@ -32,7 +32,7 @@ Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed
 const SAMPLES: usize = 60;
 
 /// How often the power goes in a whole run, and kills before each.
-const REBOOTS: (u64, u32) = (2, 10);
+const REBOOTS: (u64, u32) = (2, 6);
 /// Kills before each when they are asked for.
 const KILLS: u32 = 25;
 
