@@ -129,6 +129,7 @@ impl Store {
         }
         sync_all(&work.path)?;
         let _store = Lock::shared(&self.root)?;
+        self.forget_index()?;
         let mut moved = Map::new();
         for layer in layers.iter().filter(|layer| layer.lock.is_none()) {
             // A layer may have several places in one load.

@@ -270,7 +270,12 @@ impl Run<'_> {
         }
         let Some(problem) = problem else {
             // Marked, and whole again: what it needs has come.
-            return if record == BROKEN { self.store.heal() } else { Ok(()) };
+            if record == BROKEN {
+                let _store = Lock::shared(&self.store.root)?;
+                self.store.forget_index()?;
+                self.store.heal()?;
+            }
+            return Ok(());
         };
         if record == "record" {
             self.mark(&folder)?;
@@ -302,6 +307,7 @@ impl Run<'_> {
         let gone = self.how.repair;
         if gone {
             let _alone = Lock::exclusive(&self.store.root)?;
+            self.store.forget_index()?;
             files::remove_tree(&path)?;
             files::sync_folder(&self.store.folder("names"))?;
         }
@@ -315,6 +321,7 @@ impl Run<'_> {
             Err(e) if e.kind() == Kind::ReadOnly => return Ok(()),
             other => other?,
         };
+        self.store.forget_index()?;
         match paths::rename(&folder.join("record"), &folder.join(BROKEN)) {
             Ok(()) => files::sync_folder(folder),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::ROFS) => Ok(()),
@@ -338,6 +345,7 @@ impl Run<'_> {
             return Ok(false);
         }
         let _alone = Lock::exclusive(&self.store.root)?;
+        self.store.forget_index()?;
         match Lock::try_exclusive(folder) {
             Ok(Some(_held)) => files::remove_tree(folder).map(|()| true),
             Ok(None) => Ok(false),

@@ -48,6 +48,7 @@ impl Store {
         sweep(&self.folder("work"))?;
         let mut done = Collected::default();
         let _alone = Lock::exclusive(&self.root)?;
+        self.forget_index()?;
         let mut needed = Map::new();
         let images = self.folder("images");
         for name in folders(&images)? {

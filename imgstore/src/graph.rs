@@ -6,16 +6,17 @@
 //! or, for what must not outlive a reboot, in the run folder; it is made before the container looks
 //! at the image, and asked for under the lock, so one of the two always sees the other.
 
+mod index;
 mod remove;
 
 use crate::bases::{IMAGES, LAYERS, NAMES};
-use crate::image::{Image, ImageRecord, ImageSummary, read_record};
+use crate::image::{Image, ImageRecord, read_record};
 use crate::reference::Reference;
 use crate::store::Store;
 use base::digest::Digest;
 use base::files::{self, Lock, Sync};
 use base::map::Map;
-use base::text::{id, time};
+use base::text::id;
 use base::{Error, Kind, OnError, Result, log};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
@@ -214,24 +215,6 @@ impl Store {
         Ok(names)
     }
 
-    /// All images, the youngest first.
-    pub fn list(&self) -> Result<Vec<ImageSummary>> {
-        let mut names = self.names()?;
-        let mut list = Vec::new();
-        for record in self.records()? {
-            list.push(ImageSummary {
-                id: record.id,
-                manifest: (record.manifest != Digest::default()).then_some(record.manifest),
-                names: names.remove(&record.id).unwrap_or_default(),
-                created: time::parse(&record.created).map_or(0, |(seconds, _)| seconds),
-                size: record.size,
-                labels: record.config.labels,
-            });
-        }
-        list.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
-        Ok(list)
-    }
-
     /// All names of an image.
     pub fn names_of(&self, id: &Digest) -> Result<Vec<String>> {
         Ok(self.names()?.remove(id).unwrap_or_default())
@@ -274,6 +257,7 @@ impl Store {
         if self.named(name)? == Some(*id) {
             return Ok(());
         }
+        self.forget_index()?;
         let text = format!("{id}\n");
         files::write_then_rename(
             &self.folder("names"),

@@ -3,6 +3,7 @@
 use base::digest::{Digest, Sha256};
 use base::json::{Empty, FromJson, Raw, Rest, ToJson};
 use base::map::Map;
+use base::text::time;
 use base::{Result, files, json, json_object};
 use std::path::{Path, PathBuf};
 
@@ -172,21 +173,36 @@ pub struct Image {
     pub size: u64,
 }
 
-/// A line of `images`.
-#[derive(Clone, Debug, Default)]
-pub struct ImageSummary {
-    /// The digest of its configuration.
-    pub id: Digest,
-    /// The digest of its manifest, where it came with one.
-    pub manifest: Option<Digest>,
-    /// All its names.
-    pub names: Vec<String>,
-    /// Seconds since 1970.
-    pub created: i64,
-    /// Bytes of all files of all layers.
-    pub size: u64,
-    /// Free text by name.
-    pub labels: Map<String, String>,
+json_object! {
+    /// A line of `images`.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct ImageSummary {
+        /// The digest of its configuration.
+        "Id" => pub id: Digest,
+        /// The digest of its manifest, where it came with one.
+        "Manifest" ? => pub manifest: Option<Digest>,
+        /// All its names.
+        "Names" ? => pub names: Vec<String>,
+        /// Seconds since 1970.
+        "Created" ? => pub created: i64,
+        /// Bytes of all files of all layers.
+        "Size" ? => pub size: u64,
+        /// Free text by name.
+        "Labels" ? => pub labels: Map<String, String>,
+    }
+}
+
+impl ImageSummary {
+    pub(crate) fn of(record: ImageRecord, names: Vec<String>) -> Self {
+        Self {
+            id: record.id,
+            manifest: (record.manifest != Digest::default()).then_some(record.manifest),
+            names,
+            created: time::parse(&record.created).map_or(0, |(seconds, _)| seconds),
+            size: record.size,
+            labels: record.config.labels,
+        }
+    }
 }
 
 /// The chain id of a layer: the digest of everything up to it.

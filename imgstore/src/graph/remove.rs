@@ -51,6 +51,7 @@ impl Store {
             }
         };
         let mut removed = Vec::new();
+        self.forget_index()?;
         for name in &going {
             let file = name.replace('/', "+");
             let path = self.folder("names").join(&file);
