@@ -11,6 +11,7 @@
 pub mod registry;
 
 pub mod hostile;
+pub mod nasty;
 
 use std::collections::BTreeSet;
 use std::io::Write;
