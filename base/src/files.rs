@@ -36,8 +36,8 @@ pub fn write_then_rename(folder: &Path, name: &str, bytes: &[u8], sync: Sync) ->
     if sync == Sync::Yes { sync_folder(folder) } else { Ok(()) }
 }
 
-/// Makes a file of the user's aside, has it filled, and renames it: whole, or not there. What is no
-/// regular file (a device, a FIFO) is written to as it is.
+/// Makes a file of the user's aside, has it filled, and renames it: the old one or the new one, whole,
+/// also after a power cut. What is no regular file (a device, a FIFO) is written to as it is.
 pub fn write_aside_then_rename(
     path: &Path,
     fill: &mut dyn FnMut(&mut File) -> Result<()>,
@@ -52,11 +52,19 @@ pub fn write_aside_then_rename(
     aside.push(format!(".{}.part", rustix::process::getpid().as_raw_nonzero()));
     let aside = Path::new(&aside);
     let mut file = File::create_new(aside).on_path("create", path)?;
-    let done = fill(&mut file).and_then(|()| paths::rename(aside, path).on_path("write", path));
+    let done = fill(&mut file)
+        .and_then(|()| file.sync_data().on_path("sync", path))
+        .and_then(|()| paths::rename(aside, path).on_path("write", path));
     if done.is_err() {
         let _ = paths::unlink(aside);
+        return done;
     }
-    done
+    // One that may not be read cannot be synced; the file is whole in any case.
+    match open_folder(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    {
+        Ok(above) => fs::fsync(above).on_path("sync", path),
+        Err(_) => Ok(()),
+    }
 }
 
 /// A file of our own. A process of an earlier boot may have had our number and been killed before it

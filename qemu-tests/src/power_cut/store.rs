@@ -1,7 +1,8 @@
-//! Power cuts and the image store: load, tag, import, rmi, commit, gc, on ext4 and on btrfs, and pulls from
-//! a registry inside the machine. At every
+//! Power cuts and the image store: load, tag, bake, import, rmi, commit, gc, on ext4 and on btrfs, and
+//! pulls from a registry inside the machine. At every
 //! instant the disk is mounted and the store looked at by `imgstore fsck --deep`: nothing broken, and
-//! the names that were acknowledged are there, or those of the step that was under way. Then a load
+//! the names that were acknowledged are there, or those of the step that was under way. A file that was
+//! baked is that of the last step or the one before, whole: never half. Then a load
 //! must succeed, and after `gc` nothing may be left that nobody needs.
 //!
 //! The same session with syncs that do nothing (a seccomp filter answers them) must lose something.
@@ -51,10 +52,13 @@ const PULL_NAMES: [&[&str]; 8] = [
     &["127.0.0.1:5000/three:1", "127.0.0.1:5000/three:2"],
 ];
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 12] = [
     // The tests' image was loaded before.
     "",
     "coracle imgstore tag probe one:1",
+    "coracle imgstore bake probe -o /var/lib/coracle/base.tar",
+    // Over it, and other bytes.
+    "coracle imgstore bake one:1 -o /var/lib/coracle/base.tar",
     "coracle imgstore import /images/probe.tar second",
     "coracle imgstore rmi one:1",
     "coracle imgstore rmi second",
@@ -65,9 +69,11 @@ const STEPS: [&str; 10] = [
     "coracle imgstore rmi third:1",
 ];
 
-const NAMES: [&[&str]; 11] = [
+const NAMES: [&[&str]; 13] = [
     &[],
     &["probe:latest"],
+    &["one:1", "probe:latest"],
+    &["one:1", "probe:latest"],
     &["one:1", "probe:latest"],
     &["one:1", "probe:latest", "second:latest"],
     &["probe:latest", "second:latest"],
@@ -142,6 +148,8 @@ struct Tool<'a> {
     binary: &'a Path,
     run: PathBuf,
     archive: PathBuf,
+    /// What each baking step of a story gives, by its number.
+    baked: Vec<(usize, Vec<u8>)>,
 }
 
 impl Tool<'_> {
@@ -151,6 +159,45 @@ impl Tool<'_> {
         let out = command.output().map_err(|error| format!("imgstore: {error}"))?;
         let text = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).trim().to_string();
         if out.status.success() { Ok(text) } else { Err(format!("{}: {text}", words.join(" "))) }
+    }
+
+    /// Bakes on this host what the story bakes: the same images give the same bytes.
+    fn bake(&mut self, story: &Story, folder: &Path) -> Result<()> {
+        let (root, file) = (folder.join("root"), folder.join("baked"));
+        let archive = self.archive.display().to_string();
+        let out = file.display().to_string();
+        let say = |words: &[&str]| self.say(&root, words).map_err(Error::other);
+        say(&["load", "-q", &archive])?;
+        say(&["tag", "probe", "one:1"])?;
+        let mut baked = Vec::new();
+        for (number, step) in story.steps.iter().enumerate() {
+            let words = step.strip_prefix("coracle imgstore bake ");
+            if let Some(image) = words.and_then(|words| words.split(' ').next()) {
+                say(&["bake", image, "-o", &out])?;
+                baked.push((number, std::fs::read(&file).on_path("read", &file)?));
+            }
+        }
+        self.baked = baked;
+        std::fs::remove_dir_all(folder).on_path("remove", folder)
+    }
+
+    /// Whether the baked file is what the last step acknowledged made, or the next one.
+    fn look_at_baked(&self, root: &Path, step: usize) -> std::result::Result<(), String> {
+        let file = root.join("base.tar");
+        let found = match std::fs::read(&file) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(format!("{}: {error}", file.display())),
+        };
+        // Promise N is made when all steps below N are done; then comes step N.
+        let before = self.baked.iter().rfind(|(number, _)| *number < step);
+        let under_way = self.baked.iter().find(|(number, _)| *number == step);
+        let is = |wanted: Option<&(usize, Vec<u8>)>| found.as_ref() == wanted.map(|(_, tar)| tar);
+        if is(before) || under_way.is_some() && is(under_way) {
+            return Ok(());
+        }
+        let size = found.map(|tar| tar.len());
+        Err(format!("after step {step} the baked file is another one: {size:?} bytes"))
     }
 
     /// Looks at one state.
@@ -179,6 +226,9 @@ impl Tool<'_> {
             }
         } else if step > 0 {
             return Err(format!("after step {step} there is no store"));
+        }
+        if story.steps.len() == STEPS.len() {
+            self.look_at_baked(root, step)?;
         }
         let archive = self.archive.display().to_string();
         self.say(root, &["load", "-q", &archive])?;
@@ -223,7 +273,8 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<(Report, 
     let (run, archive) = (place.cache.join("power-cut-run"), place.cache.join("power-cut.tar"));
     std::fs::write(&archive, image::archives(&guest, "amd64")?.docker)
         .on_path("write", &archive)?;
-    let tool = Tool { binary: &binary, run, archive };
+    let mut tool = Tool { binary: &binary, run, archive, baked: Vec::new() };
+    tool.bake(&LOCAL, &place.cache.join("power-cut-bake"))?;
     let mut table = format!(
         "{:20} {:>8} {:>8} {:>8} {:>8}\n",
         "power cut, store", "requests", "flushes", "states", "losses"
