@@ -6,6 +6,9 @@
 //!
 //! C's functions for memory are replaced as well, for the little that the standard library takes
 //! there: otherwise musl's heap would be linked beside this one.
+//!
+//! In a build for tests alone (with debug assertions) CORACLE_FAIL_ALLOCATION=N makes the Nth allocation fail, and
+//! `N+` all from there on.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
@@ -105,6 +108,10 @@ impl Heap {
 unsafe impl GlobalAlloc for Heap {
     // SAFETY: declared so by the trait; nothing is asked of the caller but a layout that is not empty.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        #[cfg(debug_assertions)]
+        if failing::now() {
+            return null_mut();
+        }
         match class(layout.size(), layout.align()) {
             Some(class) => self.take(class),
             None if layout.align() > PAGE => null_mut(),
@@ -148,6 +155,56 @@ unsafe impl GlobalAlloc for Heap {
             }
             fresh
         }
+    }
+}
+
+/// Which allocation fails, for tests.
+#[cfg(debug_assertions)]
+mod failing {
+    use std::ffi::CStr;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    /// The number of it; 0 as long as nobody has looked.
+    static WHICH: AtomicU64 = AtomicU64::new(0);
+    const NEVER: u64 = u64::MAX;
+    /// All from there on.
+    const ALL: u64 = 1 << 63;
+
+    pub(super) fn now() -> bool {
+        let which = match WHICH.load(Ordering::Relaxed) {
+            0 => {
+                let which = asked();
+                WHICH.store(which, Ordering::Relaxed);
+                which
+            }
+            which => which,
+        };
+        if which == NEVER {
+            return false;
+        }
+        let (count, number) = (COUNT.fetch_add(1, Ordering::Relaxed) + 1, which & !ALL);
+        count == number || count > number && which & ALL != 0
+    }
+
+    fn asked() -> u64 {
+        // SAFETY: a name that ends in 0; the text is looked at before anybody could change the environment,
+        // since nobody can do that without having allocated.
+        let text = unsafe {
+            let text = libc::getenv(c"CORACLE_FAIL_ALLOCATION".as_ptr());
+            if text.is_null() {
+                return NEVER;
+            }
+            CStr::from_ptr(text).to_bytes()
+        };
+        let (digits, all) = match text {
+            [digits @ .., b'+'] => (digits, ALL),
+            digits => (digits, 0),
+        };
+        let number = digits.iter().fold(0_u64, |number, digit| {
+            number.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0')))
+        });
+        if number == 0 { NEVER } else { number | all }
     }
 }
 

@@ -3,6 +3,9 @@
 //! hands these calls to this process, which counts them and answers.
 //!
 //! REPORT gets `COUNT NAME ERROR`: how many such calls there were, and what was done to which.
+//!
+//! `nth-call --memory REPORT N K COMMAND…`: the Nth call that asks for memory gets none (K 0), or from it
+//! on every one (K 1).
 
 #![forbid(unsafe_code)]
 
@@ -64,11 +67,21 @@ const OLD: [Row; 5] = [
 #[cfg(not(target_arch = "x86_64"))]
 const OLD: [Row; 0] = [];
 
-fn rows() -> impl Iterator<Item = &'static Row> {
-    CALLS.iter().chain(&OLD)
+/// What asks for memory: of the heap, for a thread's stack.
+const MEMORY: [Row; 4] = [
+    (libc::SYS_mmap, "mmap", &[Errno::NOMEM]),
+    (libc::SYS_mremap, "mremap", &[Errno::NOMEM]),
+    (libc::SYS_mprotect, "mprotect", &[Errno::NOMEM]),
+    (libc::SYS_brk, "brk", &[Errno::NOMEM]),
+];
+
+fn rows(memory: bool) -> impl Iterator<Item = &'static Row> {
+    let (files, old): (&[Row], &[Row]) = if memory { (&MEMORY, &[]) } else { (&CALLS, &OLD) };
+    files.iter().chain(old)
 }
 
-const USAGE: &str = "nth-call REPORT N K COMMAND ARGUMENT…";
+const USAGE: &str = "nth-call [--memory] REPORT N K COMMAND ARGUMENT…";
+const FILTERED: [&str; 2] = ["--filtered", "--filtered-memory"];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -79,15 +92,18 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<ExitCode> {
-    if let Some(("--filtered", command)) = words.split_first().map(|(w, rest)| (w.as_str(), rest)) {
-        return Err(filtered(command));
+    let first = words.first().map_or("", String::as_str);
+    if let Some(memory) = FILTERED.iter().position(|word| *word == first) {
+        return Err(filtered(&words[1..], memory == 1));
     }
+    let memory = first == "--memory";
+    let words = &words[usize::from(memory)..];
     let [report, n, k, command @ ..] = words else { return Err(Error::bad_input(USAGE)) };
     let number = |text: &String| text.parse::<usize>().map_err(|_| Error::bad_input(USAGE));
     let (n, k) = (number(n)?, number(k)?);
     let (ours, theirs) = UnixStream::pair().on("make", "a socket pair")?;
     let mut child = Command::new("/proc/self/exe")
-        .arg("--filtered")
+        .arg(FILTERED[usize::from(memory)])
         .args(command)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .spawn()
@@ -95,7 +111,7 @@ fn run(words: &[String]) -> Result<ExitCode> {
     let mut listener = Vec::new();
     pass::receive(ours.as_fd(), &mut [0], &mut listener).on("receive", "listener")?;
     let listener = listener.pop().ok_or_else(|| Error::other("no listener came"))?;
-    let done = supervise(&listener, n, k, &child)?;
+    let done = supervise(&listener, memory, n, k, &child)?;
     std::fs::write(report, done).on("write", report)?;
     let status = child.wait().on("wait for", "the command")?;
     let signal = || status.signal().map_or(255, |signal| 128 + signal);
@@ -103,10 +119,10 @@ fn run(words: &[String]) -> Result<ExitCode> {
 }
 
 /// Becomes the command, filtered; its stdin is where the supervisor waits for the listener.
-fn filtered(command: &[String]) -> Error {
+fn filtered(command: &[String], memory: bool) -> Error {
     let Some((program, arguments)) = command.split_first() else { return Error::bad_input(USAGE) };
     let mut filter = vec![bpf::load(bpf::CALL)];
-    for (call, ..) in rows() {
+    for (call, ..) in rows(memory) {
         filter.extend([bpf::equal(*call as u32, 1), bpf::ASK]);
     }
     filter.extend([bpf::equal(libc::SYS_execve as u32, 1), bpf::ASK, bpf::ALLOW]);
@@ -119,7 +135,13 @@ fn filtered(command: &[String]) -> Error {
     Error::os("exec", program, error)
 }
 
-fn supervise(listener: &OwnedFd, n: usize, k: usize, child: &Child) -> Result<String> {
+fn supervise(
+    listener: &OwnedFd,
+    memory: bool,
+    n: usize,
+    k: usize,
+    child: &Child,
+) -> Result<String> {
     let (mut counting, mut count, mut done) = (false, 0, "- -".to_string());
     loop {
         let mut waiting = [PollFd::new(listener, PollFlags::IN)];
@@ -136,12 +158,17 @@ fn supervise(listener: &OwnedFd, n: usize, k: usize, child: &Child) -> Result<St
         if call == libc::SYS_execve {
             counting = true;
         } else if let (true, Some((_, name, errors))) =
-            (counting, rows().find(|(known, ..)| *known == call))
+            (counting, rows(memory).find(|(known, ..)| *known == call))
         {
             // Not what the command says to people, nor how it looks for processors.
             let spoken = matches!(*name, "write" | "writev") && notice.arguments[0] <= 2;
             count += usize::from(!spoken);
-            if count == n && !spoken {
+            if memory {
+                if count == n || k > 0 && count > n {
+                    answer = Answer::Fail(Errno::NOMEM);
+                    done = format!("{name} {}", Errno::NOMEM.raw_os_error());
+                }
+            } else if count == n && !spoken {
                 match errors.get(k) {
                     Some(errno) => {
                         answer = Answer::Fail(*errno);
