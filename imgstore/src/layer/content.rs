@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 128 << 10;
 /// The window of zstd that is allowed unless more is.
 pub(crate) const WINDOW: u64 = 8 << 20;
 

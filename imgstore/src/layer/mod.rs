@@ -111,7 +111,8 @@ pub(crate) fn unpack(
     if processors() > 1 && !style.one_of_several {
         two_threads(&mut content, &mut hash, &mut parser, &mut unpacker, &mut progress)?;
     } else {
-        let mut block = vec![0; BLOCK];
+        // Several at a time, or little of everything: half as much memory.
+        let mut block = vec![0; BLOCK / 2];
         loop {
             let n = content.read_some(&mut block)?;
             if n == 0 {

@@ -1,13 +1,14 @@
-//! Four blocks of 64 KiB that go round between the thread that reads and the thread that writes.
+//! Three blocks of 128 KiB that go round between the thread that reads and the thread that writes: a file's
+//! content is written a block at a time, so that smaller ones cost calls, and more of them memory.
 //!
 //! Nothing else is buffered between them: a fast reader waits for a free block, a fast writer for a
 //! full one. Either side may give up; the other one then hears of it at its next turn.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-const BLOCKS: usize = 4;
+const BLOCKS: usize = 3;
 /// The size of a block.
-pub(crate) const BLOCK: usize = 64 << 10;
+pub(crate) const BLOCK: usize = 128 << 10;
 
 /// A block with its length.
 pub(crate) type Block = (Box<[u8]>, usize);
@@ -91,7 +92,7 @@ impl Ring {
         if let Some(block) = back {
             state.free.push(block);
             // A reader woken for one block would soon sleep again.
-            let enough = state.free.len() >= BLOCKS / 2;
+            let enough = state.free.len() >= BLOCKS.div_ceil(2);
             self.wake(state, enough);
             state = self.lock();
         }
