@@ -6,9 +6,9 @@
 mod support;
 
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use support::nasty::{Files, archive, compare, config, docker, gzip, layers, oci};
+use support::nasty::{archive, compare, docker, expected, layers, oci, tree};
 use support::{Done, World, binary, feed, registry};
 
 fn imgstore(world: &World, driver: &str, words: &[&str]) -> Done {
