@@ -2,6 +2,7 @@
 
 use crate::image::Image;
 use crate::layer;
+use crate::layer::merge::Files;
 use crate::store::Store;
 use base::files::{self, Lock};
 use base::{Error, OnError, Result};
@@ -27,6 +28,16 @@ impl Store {
 
     /// Copies the tree of an image into a folder that is not there yet, or empty.
     pub fn checkout(&self, image: &str, to: &Path) -> Result<()> {
+        self.check_out(image, to, Files::Copied)
+    }
+
+    /// The same with the store's own files as hard links, where that can be: whoever writes to one of
+    /// them damages the store.
+    pub fn checkout_read_only(&self, image: &str, to: &Path) -> Result<()> {
+        self.check_out(image, to, Files::Linked)
+    }
+
+    fn check_out(&self, image: &str, to: &Path, kind: Files) -> Result<()> {
         let (image, _held) = self.find_and_hold(image)?;
         let made = match std::fs::read_dir(to).map(Iterator::count) {
             Ok(1..) => {
@@ -40,7 +51,7 @@ impl Store {
             }
             Err(e) => return Err(e).on_path("read", to),
         };
-        let done = layer::copy_merged(&image.layers, to, self.style());
+        let done = layer::copy_merged(&image.layers, to, self.style(), kind);
         if done.is_err() {
             let entries = std::fs::read_dir(to).map(|list| list.flatten().collect::<Vec<_>>());
             for entry in entries.unwrap_or_default() {

@@ -85,6 +85,7 @@ fn run(globals: &Matches, command: &str, matches: &Matches) -> Result<()> {
         "save" => save(&store, matches),
         "tag" => store.tag(pair().0, pair().1),
         "copy" => copy(&folders, &store, pair(), matches.on("quiet")),
+        _ if matches.on("read-only") => store.checkout_read_only(pair().0, Path::new(pair().1)),
         _ => store.checkout(pair().0, Path::new(pair().1)),
     }
 }

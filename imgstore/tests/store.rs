@@ -289,3 +289,43 @@ fn the_store_of_an_ordinary_user() {
     assert_eq!(text.matches("ordinary user").count(), 1, "{text}");
     assert!(!text.contains("root/layers/"), "{text}");
 }
+
+#[test]
+fn a_read_only_checkout_has_the_files_of_the_store() {
+    use std::os::unix::fs::MetadataExt;
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    let lower = Tar::new()
+        .folder("d/")
+        .file("d/f", "one")
+        .link("d/same", "d/f")
+        .symlink("s", "d/f")
+        .file("gone", "x")
+        .file("over", "old")
+        .done();
+    let upper = Tar::new().file(".wh.gone", "").file("over", "new").link("far", "d/f").done();
+    load(&store, &oci(&[lower, upper], "x:1").tar()).unwrap();
+    let wanted = checkout(&scratch, &store, "x:1");
+    let to = scratch.path.join("linked");
+    store.checkout_read_only("x:1", &to).unwrap();
+    assert_eq!(common::tree(&to), wanted);
+    let inode = |path: &str| std::fs::metadata(to.join(path)).unwrap().ino();
+    // A link to a lower layer's file took a copy of it up.
+    assert_eq!(inode("d/f"), inode("far"));
+    let layer = &store.find("x:1").unwrap().layers[1];
+    assert_eq!(inode("over"), std::fs::metadata(layer.join("over")).unwrap().ino());
+    let copied = std::fs::metadata(scratch.path.join("out/over")).unwrap();
+    assert_ne!(inode("over"), copied.ino());
+    // It outlives the image, and the store is as it was.
+    let clean = |deep| {
+        assert!(store.fsck(imgstore::Fsck { deep, repair: false }).unwrap().problems.is_empty())
+    };
+    clean(true);
+    let again = scratch.path.join("again");
+    store.checkout_read_only("x:1", &again).unwrap();
+    assert_eq!(common::tree(&again), wanted);
+    store.remove("x:1", false).unwrap();
+    store.gc().unwrap();
+    assert_eq!(common::tree(&to), wanted);
+    clean(false);
+}

@@ -6,6 +6,7 @@
 use super::{Driver, Root, RootSource, Writable, make, remove, take_soon, tree_size};
 use crate::image::Image;
 use crate::layer::changes::Own;
+use crate::layer::merge::Files;
 use crate::layer::{self, Style};
 use crate::store::{Store, work_in};
 use base::sys::btrfs;
@@ -49,7 +50,7 @@ impl Btrfs {
         on_subvolume(btrfs::create(files::open_folder(&work.path)?.as_fd(), "tree"), &aside)?;
         let tree = files::open_folder(&aside)?;
         fchmod(&tree, Mode::from_raw_mode(0o755)).on_path("change mode of", &aside)?;
-        layer::copy_merged(&image.layers, &aside, self.style)?;
+        layer::copy_merged(&image.layers, &aside, self.style, Files::Copied)?;
         match paths::rename(&aside, &path) {
             Ok(()) => Ok(tree),
             // Somebody else was faster.

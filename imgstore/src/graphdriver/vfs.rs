@@ -5,6 +5,7 @@
 use super::{Driver, Root, RootSource, Writable, make, remove, take_soon, tree_size};
 use crate::image::Image;
 use crate::layer::changes::Own;
+use crate::layer::merge::Files;
 use crate::layer::{self, Style};
 use base::{OnError, Result, files};
 use rustix::fs::{AtFlags, Mode, chmodat, mkdirat, renameat};
@@ -26,7 +27,7 @@ impl Vfs {
         mkdirat(lock, "new", mode)
             .and_then(|()| chmodat(lock, "new", mode, AtFlags::empty()))
             .on_path("create", &aside)?;
-        layer::copy_merged(&image.layers, &aside, self.style)?;
+        layer::copy_merged(&image.layers, &aside, self.style, Files::Copied)?;
         renameat(lock, "new", lock, "root").on_path("create", &root)?;
         Ok(root)
     }

@@ -1,7 +1,8 @@
 //! Lays a layer over a tree: what overlay does when it is mounted, done by copying.
 //!
 //! Used by the driver vfs and by `checkout`. Layers come lowest first; whiteouts remove, opaque
-//! folders empty, everything else replaces what has its name. Hard links within a layer stay.
+//! folders empty, everything else replaces what has its name. Hard links within a layer stay. A tree that
+//! nobody will write to may take the layers' own files, as hard links.
 
 use super::hardlink::open_below;
 use super::path::{shown, split};
@@ -19,11 +20,21 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+/// What becomes of a layer's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// The tree has its own.
+    Copied,
+    /// It has the layer's where it can, and is never written to.
+    Linked,
+}
+
 /// A tree that layers are laid over.
 pub(crate) struct Merge<'a> {
     root: BorrowedFd<'a>,
     marks: Marks,
     keep_owners: bool,
+    files: Files,
     /// First name of each file of the layer that has several.
     links: Map<u64, Vec<u8>>,
     path: Vec<u8>,
@@ -33,8 +44,9 @@ pub(crate) struct Merge<'a> {
 
 impl<'a> Merge<'a> {
     /// Over this folder, which must be empty.
-    pub(crate) fn new(root: BorrowedFd<'a>, marks: Marks, keep_owners: bool) -> Self {
-        Self { root, marks, keep_owners, links: Map::new(), path: Vec::new(), empty: true }
+    pub(crate) fn new(root: BorrowedFd<'a>, marks: Marks, keep_owners: bool, files: Files) -> Self {
+        let (links, path) = (Map::new(), Vec::new());
+        Self { root, marks, keep_owners, files, links, path, empty: true }
     }
 
     /// Lays the next layer over the tree.
@@ -79,6 +91,10 @@ impl<'a> Merge<'a> {
         }
         if !fresh {
             remove_tree_at(to, name).on("remove", shown(&self.path))?;
+        }
+        // Another file system, or one without them, or a file that has as many as it may: a copy.
+        if self.files == Files::Linked && linkat(from, name, to, name, AtFlags::empty()).is_ok() {
+            return Ok(());
         }
         if stat.st_nlink > 1 {
             if let Some(first) = self.links.get(&stat.st_ino) {

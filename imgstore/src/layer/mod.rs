@@ -38,6 +38,7 @@ use base::{Error, OnError, Result};
 use content::Content;
 use filelist::FileList;
 use headers::Headers;
+use merge::Files;
 use metadata::Made;
 use parser::Parser;
 use ring::{BLOCK, Ring};
@@ -261,9 +262,9 @@ impl Unpacked {
 }
 
 /// Copies the merged tree of layers, lowest first, into an empty folder.
-pub(crate) fn copy_merged(layers: &[PathBuf], to: &Path, style: Style) -> Result<()> {
+pub(crate) fn copy_merged(layers: &[PathBuf], to: &Path, style: Style, files: Files) -> Result<()> {
     let root = open_folder(to)?;
-    let mut merge = merge::Merge::new(root.as_fd(), style.marks, !style.squash);
+    let mut merge = merge::Merge::new(root.as_fd(), style.marks, !style.squash, files);
     for tree in layers {
         merge.layer(tree)?;
     }

@@ -134,10 +134,13 @@ static TAG: Command = Command {
 
 static CHECKOUT: Command = Command {
     name: "checkout",
-    usage: "IMAGE FOLDER",
+    usage: "[OPTIONS] IMAGE FOLDER",
     about: "Copy the merged tree of an image into a folder that is empty or not there",
     aliases: &[],
-    flags: &[],
+    flags: &[Flag::switch(
+        "read-only",
+        "Hard links to the store's files: nothing may write to them",
+    )],
     operands: Operands::Exactly(2),
     stops: false,
 };
