@@ -13,7 +13,9 @@ use support::nasty::{archive, layers_with, oci};
 use support::{Done, World, binary};
 
 /// How many allocations of each command fail, each in both ways.
-const SAMPLES: u64 = 12;
+const SAMPLES: u64 = 16;
+/// So many of the last ones are looked at more closely.
+const LAST: u64 = 60;
 
 struct Bench {
     world: World,
@@ -39,9 +41,10 @@ impl Bench {
     /// With the test build, on a copy of the store.
     fn failing(&self, which: &str, words: &[&str]) -> Done {
         self.copy("base", "root");
-        let program = std::path::Path::new(env!("CARGO_BIN_EXE_coracle"));
-        let mut command = self.command(program, words);
-        command.env("CORACLE_FAIL_ALLOCATION", which).output().expect("coracle").into()
+        // One that hangs is killed, and so found.
+        let limited = ["-s", "KILL", "100", env!("CARGO_BIN_EXE_coracle")];
+        let mut command = self.command(std::path::Path::new("timeout"), &limited);
+        command.args(words).env("CORACLE_FAIL_ALLOCATION", which).output().expect("coracle").into()
     }
 
     fn imgstore(&self, words: &[&str]) -> Done {
@@ -64,7 +67,8 @@ impl Bench {
     }
 
     fn check(&mut self, what: &str, words: &[&str], done: &Done, after: &[&str]) {
-        let aborted = [-6, -4].contains(&done.code);
+        // As timeout gives SIGABRT and SIGILL on.
+        let aborted = [-6, -4, 134, 132].contains(&done.code);
         let refused = [1, 125].contains(&done.code);
         assert!(done.code == 0 || aborted || refused, "{what}: {done:?}");
         assert!(!refused || !done.err.trim().is_empty(), "{what}: no message");
@@ -119,8 +123,13 @@ fn any_allocation_may_fail() {
     ];
     for (words, after) in steps {
         let count = bench.count(words);
-        for sample in 0..SAMPLES.min(count) {
-            let n = 1 + sample * count / SAMPLES.min(count);
+        let samples = SAMPLES.min(count);
+        for sample in 0..samples {
+            // Every second one among the last, where things come into their places.
+            let n = match sample % 2 {
+                0 => 1 + sample * count / samples,
+                _ => count - sample * count.min(LAST) / samples,
+            };
             for which in [n.to_string(), format!("{n}+")] {
                 let done = bench.failing(&which, words);
                 bench.check(&format!("{words:?}, {which} of {count}"), words, &done, after);
