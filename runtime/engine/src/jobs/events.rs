@@ -24,7 +24,7 @@ impl Events {
     pub(crate) fn check(&self) -> Result<()> {
         match self.filters.keys().find(|name| !FILTERS.contains(&name.as_str())) {
             Some(name) => Err(Error::bad_input(format!("invalid filter '{name}'"))),
-            None => Ok(()),
+            None => super::logs::watcher("events").map(drop),
         }
     }
 

@@ -28,7 +28,8 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Whether this container has a log at all.
+    /// Whether this container has a log at all, and whether this kernel can follow it: once the answer
+    /// has begun, there is no place for an error.
     pub(crate) fn check(&self, container: &Container) -> Result<()> {
         let kind = container.record.host_config.log_config.kind.as_str();
         if ["syslog", "kmsg"].contains(&kind) {
@@ -43,7 +44,7 @@ impl Logs {
         if !self.stdout && !self.stderr {
             return Err(Error::bad_input("Bad parameters: you must choose at least one stream"));
         }
-        Ok(())
+        if self.follow { watcher("log").map(drop) } else { Ok(()) }
     }
 
     /// Gives each line to `out` until the end; an error of `out` (the client is gone) ends it too.
