@@ -4,7 +4,7 @@
 //! ([`initramfs`], [`cpio`], [`modules`], [`image`]), runs machines with a hard limit ([`machine`],
 //! [`job`]) and believes nothing but their consoles ([`console`], [`summary`]). The side inside is
 //! [`guest`]; what a test is, both know ([`session`]). Kernels that no package offers any more are
-//! imitated by refusing what they did not know ([`older`]); what a power cut leaves of a disk is made
+//! imitated by refusing what they did not know ([`older`], [`older_jobs`]); what a power cut leaves of a disk is made
 //! from a recording of its writes ([`power_cut`]);
 //! kills at random instants with the power off in between are a story of many boots ([`reboots`]).
 
@@ -31,6 +31,7 @@ pub mod least_memory;
 pub mod machine;
 pub mod modules;
 pub mod older;
+pub mod older_jobs;
 pub mod power_cut;
 pub mod random;
 pub mod reboots;

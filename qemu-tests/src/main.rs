@@ -7,7 +7,8 @@ use qemu_tests::job::{self, Fetched, Job, Place, Test};
 use qemu_tests::kernels::{KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
 use qemu_tests::{
-    controls, cut_down, disk, fuller, hardware, host_tests, least_memory, power_cut, reboots,
+    controls, cut_down, disk, fuller, hardware, host_tests, least_memory, older_jobs, power_cut,
+    reboots,
 };
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid
 
 Without flags: the default set of kernels, every test. --special: only the machines that lack
 something and the controls. --fuller: only those that have more than usual. --kernel fitted: one of our own fragment, and without one option or another;
-they are built. --host-tests: the host's whole-program tests inside a machine. --all: all of it; each layout on
+they are built. --older: each kernel made to look like 4.9, 4.19 and 5.4. --host-tests: the host's whole-program tests inside a machine. --all: all of it; each layout on
 x86_64, one on the other CPUs, v1 for the host's tests, unless --cgroup names them.
 --tcg: emulation, even where the hardware would run machines. --list names kernels and tests, --arches the CPUs whose binaries are
 needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the power cuts
@@ -42,6 +43,7 @@ struct Asked {
     all: bool,
     special: bool,
     fuller: bool,
+    older: bool,
     host_tests: bool,
     tcg: bool,
     power_cut: Option<usize>,
@@ -72,6 +74,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
             "--all" => asked.all = true,
             "--special" => asked.special = true,
             "--fuller" => asked.fuller = true,
+            "--older" => asked.older = true,
             "--host-tests" => asked.host_tests = true,
             "--tcg" => asked.tcg = true,
             "--power-cut" => asked.power_cut = Some(number(&value()?)? as usize),
@@ -209,16 +212,22 @@ fn run() -> Result<ExitCode> {
     let only: &[String] = if asked.host_tests { &[] } else { &asked.tests };
     let tests = job::tests_of(&home.join("tests"), only)?;
     let mut jobs = jobs(&asked, &tests);
-    if asked.special || asked.host_tests || asked.fuller {
+    // They belong to the whole, but each can be had alone.
+    let part = asked.host_tests || asked.fuller || asked.older;
+    if asked.special || part {
         jobs.clear();
     }
     let named = [&asked.arch, &asked.kernel, &asked.cgroup, &asked.tests];
     let any = named.iter().all(|list| list.is_empty());
-    if !asked.least_memory && !asked.host_tests && !asked.fuller {
+    if !asked.least_memory && !part {
         jobs.extend(special_jobs(&asked, &home, &tests)?);
     }
-    if asked.fuller || any && !asked.special && !asked.least_memory && !asked.host_tests {
+    let whole = any && !asked.least_memory && !asked.special && !part;
+    if asked.fuller || whole {
         jobs.extend(fuller::jobs(&home.join("fuller"))?);
+    }
+    if asked.older || whole && asked.all {
+        jobs.extend(older_jobs::jobs(&tests));
     }
     let host_tests = asked.host_tests || asked.all && !asked.least_memory;
     if asked.arches || asked.list {
@@ -248,7 +257,6 @@ fn run() -> Result<ExitCode> {
     if jobs.is_empty() {
         return Err(Error::bad_input("no kernel fits; --all --list names them"));
     }
-    let whole = any && !asked.least_memory && !asked.special && !asked.host_tests && !asked.fuller;
     let only = asked.power_cut.is_some() || asked.reboots.is_some();
     let samples = asked.power_cut.or((whole && !only).then_some(SAMPLES));
     let reboots = match asked.reboots {

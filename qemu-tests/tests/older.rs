@@ -4,24 +4,11 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use qemu_tests::image;
+use qemu_tests::older_jobs::SESSIONS;
 use qemu_tests::session::{Session, Step};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The others kill by name, or want files and users that only the virtual machine has.
-const SESSIONS: [&str; 10] = [
-    "detached",
-    "devices",
-    "drivers",
-    "exit-codes",
-    "hello",
-    "kept",
-    "logs",
-    "memory",
-    "pids",
-    "run",
-];
 
 fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("workspace").to_path_buf()

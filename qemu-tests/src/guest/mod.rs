@@ -20,6 +20,8 @@ pub const CONFIGURATION: &str = "/conf";
 pub const TESTS: &str = "/tests";
 /// The modules, in the order of their names.
 pub const MODULES: &str = "/modules";
+/// The name under which this program lets a command run as an older kernel would ([`crate::older`]).
+pub const OLDER: &str = "older-kernel";
 /// The image that the tests use, and where `load` finds it in other forms.
 pub const IMAGES: &str = "/images";
 
@@ -39,6 +41,8 @@ pub struct Configuration {
     pub root: String,
     /// The story of reboots instead of tests ([`crate::reboots`]): a seed and the number of kills; else empty.
     pub reboots: String,
+    /// The kernel that is imitated and how it refuses, `4.9 ENOSYS` ([`crate::older`]); else empty.
+    pub older: String,
     /// What goes wrong on purpose (the controls): `hang`, `panic`, `reboot`, `broken`.
     pub instead: String,
 }
@@ -58,6 +62,7 @@ impl Configuration {
                 "disk" => configuration.disk = value,
                 "root" => configuration.root = value,
                 "reboots" => configuration.reboots = value,
+                "older" => configuration.older = value,
                 "instead" => configuration.instead = value,
                 _ => (),
             }
@@ -79,6 +84,7 @@ impl Configuration {
             ("disk", &self.disk),
             ("root", &self.root),
             ("reboots", &self.reboots),
+            ("older", &self.older),
             ("instead", &self.instead),
         ] {
             if !value.is_empty() {
@@ -169,7 +175,13 @@ fn prepare() -> Result<(), String> {
     if !configuration.reboots.is_empty() {
         return reboots::run_all(&configuration.reboots);
     }
-    runner::run_all(Path::new(&tests), !configuration.root.is_empty())
+    let mut older: Vec<String> = configuration.older.split_whitespace().map(String::from).collect();
+    if !older.is_empty() {
+        std::os::unix::fs::symlink("/init", ["/bin/", OLDER].concat())
+            .map_err(|error| format!("link {OLDER}: {error}"))?;
+        older.insert(0, OLDER.to_string());
+    }
+    runner::run_all(Path::new(&tests), !configuration.root.is_empty(), &older)
 }
 
 fn load_modules(without: &[String]) -> Result<(), String> {

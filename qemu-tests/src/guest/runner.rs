@@ -19,8 +19,8 @@ const SHOWN: usize = 16 << 10;
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs every test of the folder, in the order of their names. `programs`: they are the host's test
-/// programs, which find and make for themselves what they need.
-pub(super) fn run_all(folder: &Path, programs: bool) -> Result<(), String> {
+/// programs, which find and make for themselves what they need. `older`: words before each command.
+pub(super) fn run_all(folder: &Path, programs: bool, older: &[String]) -> Result<(), String> {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("tests: {error}"))?;
     let mut names: Vec<String> =
         entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -34,7 +34,7 @@ pub(super) fn run_all(folder: &Path, programs: bool) -> Result<(), String> {
         let text = text.map_err(|error| format!("test {name}: {error}"))?;
         let begin = Instant::now();
         let result = match Session::parse(&text) {
-            Ok(session) => run_session(&session, programs),
+            Ok(session) => run_session(&session, programs, older),
             Err(error) => Outcome::Failed(error),
         };
         let seconds = begin.elapsed().as_secs_f32();
@@ -64,13 +64,13 @@ enum Outcome {
     Skipped(String),
 }
 
-fn run_session(session: &Session, programs: bool) -> Outcome {
+fn run_session(session: &Session, programs: bool, older: &[String]) -> Outcome {
     if let Some(reason) = session.needs.iter().find_map(|name| missing(name)) {
         return Outcome::Skipped(reason);
     }
     let before = left();
     for step in &session.steps {
-        if let Err(reason) = run_step(step, programs) {
+        if let Err(reason) = run_step(step, programs, older) {
             put_away();
             return Outcome::Failed(format!(
                 "line {}: {}: {reason}",
@@ -92,10 +92,11 @@ fn run_session(session: &Session, programs: bool) -> Outcome {
     }
 }
 
-fn run_step(step: &Step, programs: bool) -> Result<(), String> {
+fn run_step(step: &Step, programs: bool, older: &[String]) -> Result<(), String> {
+    let words = [older, &step.words].concat();
     let mut last = None;
     let mut once = || {
-        let done = run(&step.words, programs)?;
+        let done = run(&words, programs)?;
         let result = step.check(done.code, &done.output, &done.errors);
         last = Some(done);
         result
