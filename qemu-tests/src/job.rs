@@ -124,6 +124,24 @@ pub struct Report {
 }
 
 impl Report {
+    /// Of several boots and what the host made of them, begun so long ago.
+    #[must_use]
+    pub fn of_several(
+        name: &str,
+        verdicts: Vec<(String, Verdict)>,
+        took: Duration,
+        place: &Place,
+    ) -> Report {
+        Report {
+            name: name.to_string(),
+            verdicts,
+            notes: Vec::new(),
+            release: String::new(),
+            took,
+            log: place.cache.join("logs"),
+        }
+    }
+
     /// Nothing failed.
     #[must_use]
     pub fn is_good(&self) -> bool {

@@ -5,91 +5,35 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-use qemu_tests::image;
-use qemu_tests::random::Random;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#[path = "../support/trial.rs"]
+mod trial;
 
-fn binary(name: &str) -> PathBuf {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("workspace");
-    let path = home.join("dist").join(std::env::consts::ARCH).join("small").join(name);
-    assert!(path.exists(), "{} is missing: run cross/build --small --guest", path.display());
-    path
-}
+use qemu_tests::random::Random;
+use std::path::Path;
+use std::process::Command;
+use trial::{Done, Trial, done};
 
 struct Bench {
-    folder: PathBuf,
+    trial: Trial,
     count: usize,
     failures: usize,
     killed: usize,
 }
 
-struct Done {
-    code: i32,
-    text: String,
-}
-
 impl Bench {
     fn new(place: &Path) -> Bench {
-        let now = std::time::UNIX_EPOCH.elapsed().expect("time").as_nanos();
-        let folder = place.join(format!("coracle-faults-{now:x}"));
-        std::fs::create_dir_all(&folder).expect("mkdir");
-        let archives = image::archives(b"a small program", "amd64").expect("archives");
-        std::fs::write(folder.join("new.tar"), archives.oci).expect("write");
-        std::fs::write(folder.join("other.tar"), archives.docker).expect("write");
-        let bench = Bench { folder, count: 0, failures: 0, killed: 0 };
+        let trial = Trial::new(place, "faults");
+        let bench = Bench { trial, count: 0, failures: 0, killed: 0 };
         // The old state: an image that shares nothing with the new one.
-        let other = bench.path("other.tar");
-        let done = bench.imgstore("base", &["import", &other, "old:1"]);
+        let other = bench.trial.path("other.tar");
+        let done = bench.trial.coracle("base", &["imgstore", "import", &other, "old:1"]);
         assert_eq!(done.code, 0, "{}", done.text);
         bench
     }
 
-    fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-
-    fn words(&self, store: &str, words: &[&str]) -> Vec<String> {
-        let (root, run) = (self.path(store), self.path("run"));
-        let base = ["imgstore", "--root", &root, "--run", &run];
-        base.iter().chain(words).map(|word| (*word).to_string()).collect()
-    }
-
-    fn imgstore(&self, store: &str, words: &[&str]) -> Done {
-        done(Command::new(binary("coracle")).args(self.words(store, words)))
-    }
-
     /// Runs it with its Nth call failing in the Kth way; gives also what was done.
     fn nth(&self, n: usize, k: usize, words: &[&str]) -> (Done, usize, String) {
-        let report = self.path("report");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nth-call"));
-        command.args([&report, &n.to_string(), &k.to_string()]).arg(binary("coracle"));
-        let done = done(command.args(self.words("store", words)));
-        let report = std::fs::read_to_string(&report).expect("report");
-        let (count, what) = report.split_once(' ').expect("report");
-        (done, count.parse().expect("count"), what.to_string())
-    }
-
-    fn fresh(&self) {
-        let (base, store) = (self.path("base"), self.path("store"));
-        let _ = std::fs::remove_dir_all(&store);
-        let copied = Command::new("cp").args(["-a", &base, &store]).status().expect("cp");
-        assert!(copied.success());
-    }
-
-    /// Names in the store, sorted.
-    fn names(&self) -> Vec<String> {
-        let done = self.imgstore("store", &["images"]);
-        assert_eq!(done.code, 0, "{}", done.text);
-        let name = |line: &str| {
-            let mut words = line.split_whitespace();
-            format!("{}:{}", words.next().unwrap_or(""), words.next().unwrap_or(""))
-        };
-        // An image whose name was not written any more is one without a name.
-        let named = |name: &String| name != "<none>:<none>";
-        let mut names: Vec<String> = done.text.lines().skip(1).map(name).filter(named).collect();
-        names.sort();
-        names
+        self.trial.nth(&[], [n, k], &[&["imgstore"], words].concat())
     }
 
     fn check(&mut self, what: &str, words: &[&str], done: &Done, before: &[&str], after: &[&str]) {
@@ -106,35 +50,15 @@ impl Bench {
             }
             code => panic!("{what}: exit code {code}: {}", done.text),
         }
-        let fsck = self.imgstore("store", &["fsck", "--deep"]);
-        assert_eq!(fsck.code, 0, "{what}: {}", fsck.text);
-        let names = self.names();
-        // What was acknowledged is there; what was not may be, too.
-        assert!(names == after || done.code != 0 && names == before, "{what}: {names:?}");
-        let again = self.imgstore("store", words);
-        let gone = words[0] == "rmi" && names == after;
-        assert_eq!(again.code, i32::from(gone), "{what}, again: {}", again.text);
-        assert_eq!(self.names(), after, "{what}, again");
-        let gc = self.imgstore("store", &["gc"]);
-        assert_eq!(gc.code, 0, "{what}: {}", gc.text);
-        let fsck = self.imgstore("store", &["fsck", "--deep"]);
-        assert_eq!(fsck.code, 0, "{what}, again: {}", fsck.text);
-        let work = std::fs::read_dir(self.folder.join("store/work")).expect("work").count();
-        assert_eq!(work, 0, "{what}");
+        self.trial.check(what, &[&["imgstore"], words].concat(), done, before, after);
     }
-}
-
-fn done(command: &mut Command) -> Done {
-    let out = command.output().expect("start");
-    let text = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
-    Done { code: out.status.code().unwrap_or(255), text }
 }
 
 #[test]
 fn every_call_may_fail_and_every_instant_be_the_last() {
     let mut bench = Bench::new(&std::env::temp_dir());
     let all = std::env::var("CORACLE_FAULTS").is_ok_and(|value| value == "all");
-    let archive = bench.path("new.tar");
+    let archive = bench.trial.path("new.tar");
     let steps: [(&[&str], &[&str], &[&str]); 6] = [
         // What fails once is no damage.
         (&["fsck", "--deep", "--repair"], &["old:1"], &["old:1"]),
@@ -145,7 +69,7 @@ fn every_call_may_fail_and_every_instant_be_the_last() {
         (&["gc"], &["old:1"], &["old:1"]),
     ];
     for (words, before, after) in steps {
-        bench.fresh();
+        bench.trial.fresh();
         let (first, calls, _) = bench.nth(usize::MAX, 0, words);
         assert_eq!(first.code, 0, "{}", first.text);
         let mut tried = 0;
@@ -155,12 +79,12 @@ fn every_call_may_fail_and_every_instant_be_the_last() {
                 if !all && k != n % 4 && k != 4 {
                     continue;
                 }
-                bench.fresh();
+                bench.trial.fresh();
                 let (mut run, _, mut what) = bench.nth(n, k, words);
                 if what.ends_with("none") && k == 4 {
                     // A call with fewer errors: its kill comes sooner.
                     for k in (1..4).rev() {
-                        bench.fresh();
+                        bench.trial.fresh();
                         (run, _, what) = bench.nth(n, k, words);
                         if what.ends_with("killed") {
                             break;
@@ -178,14 +102,14 @@ fn every_call_may_fail_and_every_instant_be_the_last() {
         eprintln!("{}: {calls} calls, {tried} tries", words[0]);
     }
     eprintln!("{} tries, {} failed, {} killed", bench.count, bench.failures, bench.killed);
-    std::fs::remove_dir_all(&bench.folder).expect("remove");
+    std::fs::remove_dir_all(&bench.trial.folder).expect("remove");
 }
 
 /// An OCI archive of the Debian image.
 fn debian(bench: &Bench) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debian/root");
     assert!(root.exists(), "{} is missing: run tests/debian-root", root.display());
-    let (tar, archive) = (bench.path("debian.tar"), bench.path("debian"));
+    let (tar, archive) = (bench.trial.path("debian.tar"), bench.trial.path("debian"));
     let root = root.display().to_string();
     let packed = done(Command::new("tar").args(["-C", &root, "--numeric-owner", "-cf", &tar, "."]));
     assert_eq!(packed.code, 0, "{}", packed.text);
@@ -193,11 +117,11 @@ fn debian(bench: &Bench) -> String {
         &["import", &tar, "debian:1"][..],
         &["save", "--format", "oci-archive", "-o", &archive, "debian:1"],
     ] {
-        let done = bench.imgstore("maker", words);
+        let done = bench.trial.coracle("maker", &[&["imgstore"], words].concat());
         assert_eq!(done.code, 0, "{}", done.text);
     }
     std::fs::remove_file(tar).expect("remove");
-    std::fs::remove_dir_all(bench.folder.join("maker")).expect("remove");
+    std::fs::remove_dir_all(bench.trial.folder.join("maker")).expect("remove");
     archive
 }
 
@@ -211,14 +135,14 @@ fn a_load_of_debian_may_fail_at_any_call() {
     let mut bench = Bench::new(&place);
     let archive = debian(&bench);
     let words = ["load", "-q", &archive];
-    bench.fresh();
+    bench.trial.fresh();
     let (first, calls, _) = bench.nth(usize::MAX, 0, &words);
     assert_eq!(first.code, 0, "{}", first.text);
     let seed = std::time::UNIX_EPOCH.elapsed().expect("time").as_nanos() as u64;
     let mut random = Random::new(seed);
     while bench.count < tries {
         let (n, k) = (1 + random.below(calls), random.below(5));
-        bench.fresh();
+        bench.trial.fresh();
         let (run, _, what) = bench.nth(n, k, &words);
         if what.ends_with("none") {
             continue;
@@ -233,5 +157,5 @@ fn a_load_of_debian_may_fail_at_any_call() {
         "{calls} calls, {} tries, {} failed, {} killed",
         bench.count, bench.failures, bench.killed
     );
-    std::fs::remove_dir_all(&bench.folder).expect("remove");
+    std::fs::remove_dir_all(&bench.trial.folder).expect("remove");
 }

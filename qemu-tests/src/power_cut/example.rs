@@ -126,13 +126,6 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<(Report, 
         verdicts.push((name.replace(' ', "-"), verdict));
         let _ = std::fs::remove_dir_all(&folder);
     }
-    let report = Report {
-        name: "power cut".to_string(),
-        verdicts,
-        notes: Vec::new(),
-        release: String::new(),
-        took: begin.elapsed(),
-        log: place.cache.join("logs"),
-    };
+    let report = Report::of_several("power cut", verdicts, begin.elapsed(), place);
     Ok((report, table))
 }

@@ -315,14 +315,7 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<(Report, 
     }
     let _ = std::fs::remove_file(&tool.archive);
     let _ = std::fs::remove_dir_all(&tool.run);
-    let report = Report {
-        name: "power cut, store".to_string(),
-        verdicts,
-        notes: Vec::new(),
-        release: String::new(),
-        took: begin.elapsed(),
-        log: place.cache.join("logs"),
-    };
+    let report = Report::of_several("power cut, store", verdicts, begin.elapsed(), place);
     Ok((report, table))
 }
 

@@ -151,14 +151,7 @@ pub fn run(place: &Place, fetched: &Fetched, amount: Amount) -> Result<(Report, 
         }
     }
     let _ = std::fs::remove_file(&image);
-    let report = Report {
-        name: TEST.to_string(),
-        verdicts,
-        notes: Vec::new(),
-        release: String::new(),
-        took: begin.elapsed(),
-        log: place.cache.join("logs"),
-    };
+    let report = Report::of_several(TEST, verdicts, begin.elapsed(), place);
     Ok((report, table))
 }
 
