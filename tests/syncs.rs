@@ -62,3 +62,18 @@ fn few_syncs() {
     most(4, &["import", &tar.to_string_lossy(), "second"]);
     world.finish();
 }
+
+#[test]
+fn small_files_begin_their_way_early() {
+    let world = World::new();
+    let tar = world.folder.join("many.tar");
+    let script = "mkdir -p $1/files && cd $1/files && seq 6000 | xargs touch && tar -cf $2 .";
+    let made = Command::new("sh").args(["-c", script, "sh"]).arg(&world.folder).arg(&tar).status();
+    assert!(made.expect("start sh").success());
+    let found = syncs(&world, &["import", &tar.to_string_lossy(), "many"]);
+    let whole = found.iter().filter(|line| line.contains("syncfs(")).count();
+    let processors = std::thread::available_parallelism().expect("count processors").get();
+    // One beside the rest, where there is a processor for it, and the one that counts.
+    assert_eq!(whole, if processors > 1 { 2 } else { 1 }, "{found:#?}");
+    world.finish();
+}

@@ -108,7 +108,7 @@ impl Store {
         if layers.iter().all(|layer| layer.lock.is_some()) {
             return Ok(());
         }
-        sync_all(&work.path)?;
+        sync_all(work)?;
         let _store = Lock::shared(&self.root)?;
         let mut moved = Map::new();
         for layer in layers.iter_mut().filter(|layer| layer.lock.is_none()) {
@@ -127,7 +127,7 @@ impl Store {
         for (number, image) in images.iter().enumerate() {
             self.write_image(work, number, layers, image)?;
         }
-        sync_all(&work.path)?;
+        sync_all(work)?;
         let _store = Lock::shared(&self.root)?;
         self.forget_index()?;
         let mut moved = Map::new();
@@ -273,13 +273,13 @@ fn place(from: &Path, to: &Path) -> Result<()> {
     Err(Error::conflict(format!("write {}: it is being removed", to.display())))
 }
 
-/// Syncs everything below a folder.
-fn sync_all(folder: &Path) -> Result<()> {
-    let fd = open_folder(folder)?;
+/// Syncs everything below a work folder.
+fn sync_all(work: &Work) -> Result<()> {
+    let folder = &work.path;
     if kernel_is_at_least(5, 8) {
-        return rustix::fs::syncfs(fd).on_path("sync", folder);
+        return rustix::fs::syncfs(work.lock.fd()).on_path("sync", folder);
     }
-    sync_each(&fd).on_path("sync", folder)
+    sync_each(&open_folder(folder)?).on_path("sync", folder)
 }
 
 fn sync_each(folder: &OwnedFd) -> std::result::Result<(), Errno> {

@@ -135,7 +135,7 @@ pub(crate) fn work_in(work: &Path) -> Result<Work> {
             }
         };
         if fstat(lock.fd()).is_ok_and(|stat| stat.st_nlink > 0) {
-            return Ok(Work { path, _lock: lock });
+            return Ok(Work { path, lock });
         }
     }
     Err(Error::conflict(format!("create {}: swept away each time", work.display())))
@@ -155,7 +155,9 @@ fn window(text: &str) -> Result<u64> {
 /// A folder for one piece of work, gone at its end.
 pub(crate) struct Work {
     pub(crate) path: PathBuf,
-    _lock: Lock,
+    /// Held, so that nobody sweeps it; and opened before anything is written, so that a sync by it tells of
+    /// every error since.
+    pub(crate) lock: Lock,
 }
 
 impl Drop for Work {

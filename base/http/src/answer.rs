@@ -219,7 +219,7 @@ impl io::Write for Chunks<'_> {
 }
 
 /// A chunk as it goes over the wire: size in hex, bytes, line end.
-pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
+fn framed(bytes: &[u8]) -> Vec<u8> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut out = Vec::with_capacity(bytes.len() + 20);
     let digits = (usize::BITS - bytes.len().leading_zeros()).div_ceil(4).max(1);

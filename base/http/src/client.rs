@@ -5,7 +5,6 @@
 //! answer whole. A request's body that the server does not want to read to its end is not an error
 //! by itself: the answer says why.
 
-use crate::answer::framed;
 use crate::api;
 use crate::body::{Body, JSON_CAP};
 use crate::head::{Headers, Method, ResponseHead, read_response};
@@ -17,6 +16,8 @@ use std::sync::Arc;
 
 /// How much of a streamed request body is sent at once.
 const PIECE: usize = 64 * 1024;
+/// The line in front of a chunk: five hex digits and its end.
+const SIZE_LINE: usize = 7;
 
 /// A request's body.
 pub enum Payload<'a> {
@@ -187,16 +188,22 @@ impl Connection {
 
     fn write_stream(&self, reader: &mut dyn Read) -> Result<()> {
         let stream = &**self.input.stream();
-        let mut piece = vec![0; PIECE];
+        // A chunk with its frame in one piece of memory and one write: the size in front has leading zeros, so
+        // that it always needs the same room.
+        let mut chunk = vec![0; SIZE_LINE + PIECE + 2];
         loop {
-            let n = match reader.read(&mut piece) {
+            let n = match reader.read(&mut chunk[SIZE_LINE..SIZE_LINE + PIECE]) {
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::os("read", &"input", error)),
             };
             let sent = match n {
                 0 => write_all(stream, b"0\r\n\r\n"),
-                n => write_all(stream, &framed(&piece[..n])),
+                n => {
+                    chunk[..SIZE_LINE].copy_from_slice(&size_line(n));
+                    chunk[SIZE_LINE + n..SIZE_LINE + n + 2].copy_from_slice(b"\r\n");
+                    write_all(stream, &chunk[..SIZE_LINE + n + 2])
+                }
             };
             match sent {
                 // The server stopped reading; its answer says why.
@@ -207,4 +214,10 @@ impl Connection {
             }
         }
     }
+}
+
+/// The line in front of a chunk of so many bytes: always of the same length, by leading zeros.
+fn size_line(size: usize) -> [u8; SIZE_LINE] {
+    let digit = |place: usize| b"0123456789abcdef"[size >> (4 * place) & 15];
+    [digit(4), digit(3), digit(2), digit(1), digit(0), b'\r', b'\n']
 }

@@ -8,6 +8,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod content;
+mod early;
 pub(crate) mod entry;
 pub(crate) mod extract;
 pub(crate) mod filelist;
@@ -36,6 +37,7 @@ use base::digest::{Digest, Sha256};
 use base::files::{self, open_folder};
 use base::{Error, OnError, Result};
 use content::Content;
+use early::Early;
 use filelist::FileList;
 use headers::Headers;
 use merge::Files;
@@ -195,6 +197,7 @@ fn two_threads(
     progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
     let ring = Ring::default();
+    let mut early = Early::new(unpacker.root())?;
     thread::scope(|scope| {
         let writer = || {
             let mut back = None;
@@ -206,6 +209,7 @@ fn two_threads(
                     ring.close();
                     return done;
                 }
+                early.look(unpacker.files);
                 back = Some(block);
             }
             Ok(())

@@ -79,8 +79,9 @@ pub(crate) struct Unpacker {
     pub(super) pending: Pending,
     /// The root hides all layers below.
     pub(crate) opaque: bool,
-    /// Bytes of all files.
+    /// Bytes of all files, and how many there are.
     pub(crate) size: u64,
+    pub(super) files: u64,
     budget: u64,
 }
 
@@ -105,6 +106,7 @@ impl Unpacker {
             pending: Pending::default(),
             opaque: false,
             size: 0,
+            files: 0,
             budget,
         }
     }
@@ -128,6 +130,11 @@ impl Unpacker {
     /// What new files get.
     pub(crate) fn made(&self) -> &Made {
         &self.made
+    }
+
+    /// The tree.
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.walker.root()
     }
 
     /// The folder entered last.
@@ -264,6 +271,7 @@ impl Unpacker {
 
     fn file(&mut self, entry: Entry, name: &[u8], path: Vec<u8>) -> Result<()> {
         self.size = self.size.saturating_add(entry.size);
+        self.files += 1;
         self.has_room(&path)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
