@@ -35,9 +35,12 @@ use libcontainer::KeptRoot;
 use rustix::process::WaitIdStatus;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+/// The error of a start whose worker was killed.
+const KILLED_WORKER: &str = "start container: the worker was killed";
+
 /// Whether a start failed only because its worker was killed.
 pub(crate) fn is_killed_worker(error: &base::Error) -> bool {
-    error.message() == poll::KILLED_WORKER
+    error.message() == KILLED_WORKER
 }
 
 /// A container that was just started.
