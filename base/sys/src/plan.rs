@@ -7,7 +7,10 @@
 //! offset of the step and the errno; [`Plan::describe`] turns the offset back into words, so the
 //! child needs no text of its own.
 
-use std::ffi::CStr;
+mod cursor;
+mod describe;
+
+pub(crate) use cursor::Cursor;
 
 /// The operation of a step. The comment of each names its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,10 +202,6 @@ pub struct Plan {
 }
 
 /// A text that may stand in a plan: no NUL inside.
-fn printable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 impl Plan {
     /// An empty plan.
     pub fn new() -> Plan {
@@ -295,152 +294,7 @@ impl Plan {
     /// What the step at this offset does and to what: the two first parts of an error's text.
     pub fn describe(&self, offset: usize) -> (&'static str, String) {
         let mut cursor = Cursor::new(&self.bytes, offset);
-        describe_step(&mut cursor).unwrap_or(("start", "container".to_string()))
-    }
-}
-
-fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, String)> {
-    let (operation, _) = cursor.step()?;
-    let nothing = String::new();
-    Some(match operation {
-        Operation::Unshare => ("unshare", namespace_names(cursor.number()?)),
-        Operation::Join => {
-            cursor.number()?;
-            ("setns", namespace_names(cursor.number()?))
-        }
-        Operation::Fork => ("clone", "process".into()),
-        Operation::Propagation => ("mount", "/ (propagation)".into()),
-        Operation::LoopbackUp => ("bring up", "lo".into()),
-        Operation::Hostname => ("sethostname", printable(cursor.text()?.to_bytes())),
-        Operation::Mount | Operation::MountFirst | Operation::MountIn => {
-            let source = printable(cursor.text()?.to_bytes());
-            let target = printable(cursor.text()?.to_bytes());
-            ("mount", format!("{source} on /{}", target.trim_start_matches('/')))
-        }
-        Operation::AttachIn => {
-            cursor.number()?;
-            ("move_mount", printable(cursor.text()?.to_bytes()))
-        }
-        Operation::MakeIn => {
-            let folder = printable(cursor.text()?.to_bytes());
-            ("create", format!("/{folder}/{}", printable(cursor.text()?.to_bytes())))
-        }
-        Operation::EnterDetached => {
-            cursor.number()?;
-            ("move_mount root on", printable(cursor.text()?.to_bytes()))
-        }
-        Operation::EnterFolder => ("enter", printable(cursor.text()?.to_bytes())),
-        Operation::SendFolder | Operation::SendTree => {
-            ("open", printable(cursor.text()?.to_bytes()))
-        }
-        Operation::FileOwner => ("setfsuid", cursor.number()?.to_string()),
-        Operation::MakeFolder => ("mkdir", printable(cursor.text()?.to_bytes())),
-        Operation::MakeFile => ("create", printable(cursor.text()?.to_bytes())),
-        Operation::MakeLink => ("symlink", printable(cursor.text()?.to_bytes())),
-        Operation::OpenTerminal => ("open", "/dev/pts/ptmx".into()),
-        Operation::TerminalSize => ("set size of", "terminal".into()),
-        Operation::BindTerminal => {
-            ("mount terminal on", format!("/{}", printable(cursor.text()?.to_bytes())))
-        }
-        Operation::PivotRoot => ("pivot_root", "/".into()),
-        Operation::RemountRoot => ("remount", "/".into()),
-        Operation::WriteFile => ("write", printable(cursor.text()?.to_bytes())),
-        Operation::WriteSlot => {
-            cursor.number()?;
-            cursor.text()?;
-            ("write", printable(cursor.text()?.to_bytes()))
-        }
-        Operation::Descriptor => ("dup", "descriptor".into()),
-        Operation::TakeTerminal => ("take", "controlling terminal".into()),
-        Operation::NewSession => ("setsid", nothing),
-        Operation::ResourceLimit | Operation::LowerLimit => {
-            let number = cursor.number()?;
-            let known = crate::process::RESOURCES.iter().find(|known| u64::from(known.1) == number);
-            ("setrlimit", known.map_or("resource", |known| known.0).to_string())
-        }
-        Operation::ResetInherited => ("reset", "inherited state".into()),
-        Operation::BoundingSet => ("drop", "capabilities from the bounding set".into()),
-        Operation::Groups => ("setgroups", nothing),
-        Operation::Gid => ("setgid", cursor.number()?.to_string()),
-        Operation::Uid => ("setuid", cursor.number()?.to_string()),
-        Operation::Capabilities => ("capset", nothing),
-        Operation::KeepCapabilities => ("prctl", "keepcaps".into()),
-        Operation::NoNewPrivileges => ("prctl", "no_new_privs".into()),
-        Operation::Filter => ("load", "seccomp filter".into()),
-        Operation::ParentDeathSignal => ("prctl", "pdeathsig".into()),
-        Operation::ChangeFolder => ("chdir to cwd", printable(cursor.text()?.to_bytes())),
-        Operation::CheckFolder => ("check", "working directory: outside of the root".into()),
-        Operation::Init => ("clone", "init".into()),
-        Operation::Dumpable => ("prctl", "dumpable".into()),
-        Operation::Execute => {
-            let paths = cursor.number()?;
-            for _ in 0..paths {
-                cursor.text()?;
-            }
-            cursor.number()?;
-            ("exec", printable(cursor.text()?.to_bytes()))
-        }
-    })
-}
-
-fn namespace_names(flags: u64) -> String {
-    const NAMES: [(u64, &str); 7] = [
-        (libc::CLONE_NEWNS as u64, "mount"),
-        (libc::CLONE_NEWUTS as u64, "uts"),
-        (libc::CLONE_NEWIPC as u64, "ipc"),
-        (libc::CLONE_NEWUSER as u64, "user"),
-        (libc::CLONE_NEWPID as u64, "pid"),
-        (libc::CLONE_NEWNET as u64, "net"),
-        (libc::CLONE_NEWCGROUP as u64, "cgroup"),
-    ];
-    let names: Vec<&str> =
-        NAMES.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| *name).collect();
-    format!("{} namespace", names.join(", "))
-}
-
-/// Reads a plan's steps and operands. Allocates nothing; a plan that is cut short gives `None`.
-#[derive(Clone)]
-pub(crate) struct Cursor<'a> {
-    bytes: &'a [u8],
-    pub(crate) position: usize,
-}
-
-impl<'a> Cursor<'a> {
-    pub(crate) fn new(bytes: &'a [u8], position: usize) -> Cursor<'a> {
-        Cursor { bytes, position }
-    }
-
-    pub(crate) fn at_end(&self) -> bool {
-        self.position >= self.bytes.len()
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let end = self.position.checked_add(length)?;
-        let part = self.bytes.get(self.position..end)?;
-        self.position = end;
-        Some(part)
-    }
-
-    pub(crate) fn step(&mut self) -> Option<(Operation, u8)> {
-        match self.take(2)? {
-            [operation, tolerate] => Some((Operation::from_number(*operation)?, *tolerate)),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn number(&mut self) -> Option<u64> {
-        Some(u64::from_ne_bytes(self.take(8)?.try_into().ok()?))
-    }
-
-    pub(crate) fn blob(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_ne_bytes(self.take(4)?.try_into().ok()?) as usize;
-        self.take(length)
-    }
-
-    /// A text with its NUL, ready for the kernel.
-    pub(crate) fn text(&mut self) -> Option<&'a CStr> {
-        let length = u32::from_ne_bytes(self.take(4)?.try_into().ok()?) as usize;
-        CStr::from_bytes_with_nul(self.take(length.checked_add(1)?)?).ok()
+        describe::describe_step(&mut cursor).unwrap_or(("start", "container".to_string()))
     }
 }
 

@@ -12,6 +12,7 @@ mod errors;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod layers;
 mod link;
 mod login;
 mod manifest;
