@@ -43,7 +43,7 @@ use headers::Headers;
 use merge::Files;
 use metadata::Made;
 use parser::Parser;
-use ring::{BLOCK, Ring};
+use ring::{BLOCK, Reader, Ring};
 use rustix::fs::{Mode, fchmod, fstat};
 use settle::Lowers;
 use std::os::fd::AsFd;
@@ -199,16 +199,13 @@ fn two_threads(
     let ring = Ring::default();
     let mut early = Early::new(unpacker.root())?;
     thread::scope(|scope| {
-        let writer = || {
+        let (reader, mut blocks) = (ring.reader(), ring.writer());
+        let writer = move || {
             let mut back = None;
-            while let Some((block, length)) = ring.next(back.take()) {
+            while let Some((block, length)) = blocks.next(back.take()) {
                 // Here and not in the reader, which has more to do: it decompresses.
                 hash.update(&block[..length]);
-                let done = parser.feed(&block[..length], unpacker);
-                if done.is_err() {
-                    ring.close();
-                    return done;
-                }
+                parser.feed(&block[..length], unpacker)?;
                 early.look(unpacker.files);
                 back = Some(block);
             }
@@ -216,8 +213,7 @@ fn two_threads(
         };
         let builder = thread::Builder::new().name("unpack".into()).stack_size(256 << 10);
         let writer = builder.spawn_scoped(scope, writer).on("start", "a thread")?;
-        let read = pump(content, &ring, progress);
-        ring.end();
+        let read = pump(content, reader, progress);
         let written = match writer.join() {
             Ok(written) => written,
             Err(_) => Err(Error::other("unpacking ended in a bug")),
@@ -227,8 +223,12 @@ fn two_threads(
     })
 }
 
-fn pump(content: &mut Content<'_>, ring: &Ring, progress: &mut dyn FnMut(u64)) -> Result<()> {
-    while let Some(mut block) = ring.free() {
+fn pump(
+    content: &mut Content<'_>,
+    mut blocks: Reader<'_>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
+    while let Some(mut block) = blocks.free() {
         let mut length = 0;
         while length < block.len() {
             let n = content.read_some(&mut block[length..])?;
@@ -240,7 +240,7 @@ fn pump(content: &mut Content<'_>, ring: &Ring, progress: &mut dyn FnMut(u64)) -
         if length == 0 {
             break;
         }
-        ring.send((block, length));
+        blocks.send((block, length));
         progress(length as u64);
     }
     Ok(())

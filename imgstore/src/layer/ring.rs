@@ -34,7 +34,23 @@ pub(crate) struct Ring {
     turn: Condvar,
 }
 
+/// The side that fills blocks. When it is dropped, also by a panic, no more will come.
+pub(crate) struct Reader<'a>(&'a Ring);
+
+/// The side that empties blocks. When it is dropped, also by a panic, nobody takes any more.
+pub(crate) struct Writer<'a>(&'a Ring);
+
 impl Ring {
+    /// One of the two sides.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader(self)
+    }
+
+    /// The other one.
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        Writer(self)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,10 +69,12 @@ impl Ring {
             self.turn.notify_one();
         }
     }
+}
 
+impl Reader<'_> {
     /// A free block; none when the writer has given up.
-    pub(crate) fn free(&self) -> Option<Box<[u8]>> {
-        let mut state = self.lock();
+    pub(crate) fn free(&mut self) -> Option<Box<[u8]>> {
+        let mut state = self.0.lock();
         loop {
             if state.closed {
                 return None;
@@ -68,33 +86,36 @@ impl Ring {
                 state.made += 1;
                 return Some(vec![0; BLOCK].into_boxed_slice());
             }
-            state = self.wait(state);
+            state = self.0.wait(state);
         }
     }
 
     /// Hands a full block over.
-    pub(crate) fn send(&self, block: Block) {
-        let mut state = self.lock();
+    pub(crate) fn send(&mut self, block: Block) {
+        let mut state = self.0.lock();
         state.full.push(block);
-        self.wake(state, true);
+        self.0.wake(state, true);
     }
+}
 
-    /// The reader is done.
-    pub(crate) fn end(&self) {
-        let mut state = self.lock();
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
         state.ended = true;
-        self.wake(state, true);
+        self.0.wake(state, true);
     }
+}
 
+impl Writer<'_> {
     /// The next full block, after giving the last one back; none at the end.
-    pub(crate) fn next(&self, back: Option<Box<[u8]>>) -> Option<Block> {
-        let mut state = self.lock();
+    pub(crate) fn next(&mut self, back: Option<Box<[u8]>>) -> Option<Block> {
+        let mut state = self.0.lock();
         if let Some(block) = back {
             state.free.push(block);
             // A reader woken for one block would soon sleep again.
             let enough = state.free.len() >= BLOCKS.div_ceil(2);
-            self.wake(state, enough);
-            state = self.lock();
+            self.0.wake(state, enough);
+            state = self.0.lock();
         }
         loop {
             if !state.full.is_empty() {
@@ -103,14 +124,70 @@ impl Ring {
             if state.ended {
                 return None;
             }
-            state = self.wait(state);
+            state = self.0.wait(state);
         }
     }
+}
 
-    /// The writer gives up.
-    pub(crate) fn close(&self) {
-        let mut state = self.lock();
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
         state.closed = true;
-        self.wake(state, true);
+        self.0.wake(state, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn blocks_come_in_order_and_go_round() {
+        let ring = Ring::default();
+        let (mut reader, mut writer) = (ring.reader(), ring.writer());
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                for number in 0..50 {
+                    let Some(mut block) = reader.free() else { return };
+                    block[0] = number;
+                    reader.send((block, 1));
+                }
+            });
+            let (mut back, mut seen) = (None, Vec::new());
+            while let Some((block, length)) = writer.next(back.take()) {
+                seen.extend_from_slice(&block[..length]);
+                back = Some(block);
+            }
+            assert_eq!(seen, (0..50).collect::<Vec<u8>>());
+        });
+    }
+
+    #[test]
+    fn each_side_hears_that_the_other_panicked() {
+        let ring = Ring::default();
+        let mut writer = ring.writer();
+        let reader = ring.reader();
+        let panicked = thread::scope(|scope| {
+            let panics = scope.spawn(move || {
+                let _reader = reader;
+                panic!("on purpose");
+            });
+            assert!(writer.next(None).is_none());
+            panics.join().is_err()
+        });
+        assert!(panicked);
+        let ring = Ring::default();
+        let (mut reader, writer) = (ring.reader(), ring.writer());
+        thread::scope(|scope| {
+            let panics = scope.spawn(move || {
+                let _writer = writer;
+                panic!("on purpose");
+            });
+            while let Some(block) = reader.free() {
+                reader.send((block, 1));
+            }
+            assert!(panics.join().is_err());
+        });
     }
 }
