@@ -1,8 +1,9 @@
 //! `nth-call REPORT N K COMMAND…`: the command with its Nth call that touches a file failing with the
-//! Kth error of its man page, or, for K after the last, killed at that instant. A seccomp filter
+//! Kth error of its man page, or, for K after the last or the greatest number, killed at that instant. A seccomp filter
 //! hands these calls to this process, which counts them and answers.
 //!
-//! REPORT gets `COUNT NAME ERROR`: how many such calls there were, and what was done to which.
+//! REPORT gets `COUNT NAME ERROR`: how many such calls there were, and what was done to which. With N 0 nothing is
+//! done, and it gets `COUNT renames NUMBER,NUMBER…`: which of the calls were renames.
 //!
 //! `nth-call --memory REPORT N K COMMAND…`: the Nth call that asks for memory gets none (K 0), or from it
 //! on every one (K 1).
@@ -143,6 +144,7 @@ fn supervise(
     child: &Child,
 ) -> Result<String> {
     let (mut counting, mut count, mut done) = (false, 0, "- -".to_string());
+    let mut renames: Vec<String> = Vec::new();
     loop {
         let mut waiting = [PollFd::new(listener, PollFlags::IN)];
         match poll(&mut waiting, None) {
@@ -150,6 +152,7 @@ fn supervise(
             result => result.on("poll", "listener")?,
         };
         if !waiting[0].revents().contains(PollFlags::IN) {
+            let done = if n == 0 { format!("renames {}", renames.join(",")) } else { done };
             return Ok(format!("{count} {done}"));
         }
         let Ok(notice) = seccomp::receive(listener.as_fd()) else { continue };
@@ -163,6 +166,9 @@ fn supervise(
             // Not what the command says to people, nor how it looks for processors.
             let spoken = matches!(*name, "write" | "writev") && notice.arguments[0] <= 2;
             count += usize::from(!spoken);
+            if name.starts_with("rename") {
+                renames.push(count.to_string());
+            }
             if memory {
                 if count == n || k > 0 && count > n {
                     answer = Answer::Fail(Errno::NOMEM);
@@ -174,7 +180,7 @@ fn supervise(
                         answer = Answer::Fail(*errno);
                         done = format!("{name} {}", errno.raw_os_error());
                     }
-                    None if k == errors.len() => {
+                    None if k == errors.len() || k == usize::MAX => {
                         done = format!("{name} killed");
                         if let Some(pid) = Pid::from_raw(child.id() as i32) {
                             kill_process(pid, Signal::KILL).on("kill", "the command")?;
