@@ -13,7 +13,7 @@ use rustix::mount::{MountFlags, UnmountFlags, unmount};
 use std::ffi::CString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FOLDER: &str = "/var/lib/coracle";
 const RUN: &str = "/run/coracle";
@@ -37,10 +37,18 @@ pub(super) fn run(order: &str) -> Result<(), String> {
     tool.bake(&LOCAL, Path::new("/tmp/baking")).map_err(|error| error.message().to_string())?;
     let (mut random, mut found, mut without) = (Random::new(seed), Findings::default(), 0);
     mount()?;
+    // A story without a cut: how long it takes.
+    let begin = Instant::now();
+    story(prefix, Cut::None)?.map_err(|(_, reason)| reason)?;
+    let usual = begin.elapsed().as_millis() as usize;
     while found.states < cuts {
         clear()?;
-        let first = random.below(LOCAL.steps.len());
-        let done = story(prefix, first)?;
+        // Without syncs what a torn write leaves is what a sync of somebody else's had come to.
+        let way = match random.below(2) {
+            0 if prefix.is_empty() => Cut::Torn(random.below(LOCAL.steps.len())),
+            _ => Cut::After(Duration::from_millis(random.below(usual) as u64)),
+        };
+        let done = story(prefix, way)?;
         let is_cut = is_cut()?;
         if let Some((_, reason)) = done.as_ref().err().filter(|_| !is_cut) {
             return Err(format!("no cut, and a step failed: {reason}"));
@@ -57,17 +65,14 @@ pub(super) fn run(order: &str) -> Result<(), String> {
             continue;
         }
         without = 0;
-        let steps = match done {
-            Ok(()) => LOCAL.steps.len(),
-            Err((steps, _)) => steps,
-        };
+        let steps = done.as_ref().err().map_or(LOCAL.steps.len(), |(steps, _)| *steps);
         let lost = mounted.is_err();
         let looked = mounted
             .map_err(|error| format!("it cannot be mounted: {error}"))
             .and_then(|()| tool.look(&LOCAL, Path::new(FOLDER), Some(steps as u64)));
-        let line = format!("cut {} in step {steps}: {looked:?}\n", found.states + 1);
+        let line = format!("cut {}, {way:?}, in step {steps}: {looked:?}\n", found.states + 1);
         let _ = rustix::io::write(rustix::stdio::stdout(), line.as_bytes());
-        found.add(looked.map_err(|reason| format!("cut in step {steps}: {reason}")));
+        found.add(looked.map_err(|reason| format!("{way:?}, in step {steps}: {reason}")));
         if lost {
             break;
         }
@@ -82,12 +87,41 @@ fn mount() -> Result<(), String> {
     mounted(&format!("ubi0:{VOLUME}"), FOLDER, "ubifs", MountFlags::empty(), c"")
 }
 
-/// The steps, with cuts from the first on that is named. How many were acknowledged before one failed, and why it did.
-fn story(prefix: &str, first: usize) -> Result<Result<(), (usize, String)>, String> {
-    let switch = format!("{DEBUG}/ubifs/ubi0_0/tst_recovery");
+/// How the power goes.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    None,
+    /// In the middle of a write, some time from this step on.
+    Torn(usize),
+    /// So long after the beginning.
+    After(Duration),
+}
+
+fn switch(name: &str) -> Result<(), String> {
+    let path = format!("{DEBUG}/ubifs/ubi0_0/{name}");
+    std::fs::write(&path, "1").map_err(|error| format!("{path}: {error}"))
+}
+
+/// The steps, and a cut. How many were acknowledged before one failed, and why it did.
+fn story(prefix: &str, cut: Cut) -> Result<Result<(), (usize, String)>, String> {
+    std::thread::scope(|scope| {
+        let cutter = scope.spawn(move || match cut {
+            Cut::After(delay) => {
+                std::thread::sleep(delay);
+                switch("ro_error")
+            }
+            _ => Ok(()),
+        });
+        let done = steps(prefix, cut);
+        cutter.join().map_err(|_| "a thread has ended".to_string())??;
+        done
+    })
+}
+
+fn steps(prefix: &str, cut: Cut) -> Result<Result<(), (usize, String)>, String> {
     for (number, step) in LOCAL.steps.iter().enumerate() {
-        if number == first {
-            std::fs::write(&switch, "1").map_err(|error| format!("{switch}: {error}"))?;
+        if matches!(cut, Cut::Torn(first) if first == number) {
+            switch("tst_recovery")?;
         }
         let mut commands = Vec::new();
         match *step {
@@ -109,8 +143,6 @@ fn story(prefix: &str, first: usize) -> Result<Result<(), (usize, String)>, Stri
             }
         }
     }
-    // What nobody synced is written now, and the power may still go.
-    rustix::fs::sync();
     Ok(Ok(()))
 }
 

@@ -1,7 +1,8 @@
 //! Power cuts on ubifs: it lies on no disk whose writes could be recorded, but on a NAND chip (nandsim, in the
-//! machine's memory), where what was written is there at once and in order. The kernel itself can cut there: with
-//! `tst_recovery` in debugfs ubifs tears a write at a random place and refuses everything after it, as if the power
-//! had gone, and what lay in its own buffers is lost. Then it is unmounted, mounted again, and looked at.
+//! machine's memory), where what was written is there at once and in order. The kernel itself can cut there, by
+//! its switches in debugfs: with `ro_error` ubifs refuses every write from a random instant on, as if the power had
+//! gone, and what lay in its own buffers is lost; with `tst_recovery` it chooses a write, mostly one of its own
+//! structures, and tears that. Then it is unmounted, mounted again, and looked at.
 
 use super::inside::{TEST, told};
 use super::replay::Findings;
@@ -28,9 +29,9 @@ pub const CHIP: &str =
 /// What ubifs asks for by name at run time, and what belongs to it.
 const MODULES: &[&str] = &["lzo", "deflate", "zstd", "nandsim", "ubifs"];
 /// More cuts are not made, whatever was asked for: each is a story of its own.
-const MOST: usize = 200;
+const MOST: usize = 400;
 /// Without syncs.
-const CONTROL: usize = 20;
+const CONTROL: usize = 40;
 const MEMORY: u32 = 512;
 const LIMIT: Duration = Duration::from_secs(2 * 3600);
 
