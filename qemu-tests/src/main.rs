@@ -266,7 +266,7 @@ fn run() -> Result<ExitCode> {
         Some(boots) => Some((boots, KILLS)),
         None => (whole && !only).then_some(REBOOTS),
     };
-    let words = power_cut::words(&asked.on, asked.power_cut.is_some())?;
+    let words = power_cut::words(&asked.on, asked.power_cut.is_some() || asked.all)?;
     // Before anything is mounted for it.
     if samples.is_some()
         && let Some(code) = power_cut::replay::alone()?

@@ -14,7 +14,7 @@ use crate::kernels::Unpacked;
 use base::{Error, OnError, Result};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -147,61 +147,51 @@ pub fn look_inside(order: &str, archive: &Path, progress: &dyn Fn(usize)) -> Res
     })
 }
 
+/// The length of a write, and where in memory it begins so that it can be done directly.
 const PIECE: usize = 1 << 20;
-
-/// A part of a disk, placed so that it can be written directly.
-#[repr(align(4096))]
-struct Piece([u8; PIECE]);
+const ALIGNED: usize = 4096;
 
 /// A disk in memory, and one that it is written to.
 struct Disk {
     kind: String,
-    pieces: Vec<Piece>,
+    bytes: Vec<u8>,
+    /// Where in these the disk begins.
+    start: usize,
 }
 
 impl Disk {
-    fn read(kind: String, from: &Path) -> Result<Disk> {
-        let mut file = File::open(from).on_path("open", from)?;
-        let mut pieces = Vec::new();
-        loop {
-            let mut piece = Piece([0; PIECE]);
-            let mut filled = 0;
-            while filled < PIECE {
-                match file.read(&mut piece.0[filled..]).on_path("read", from)? {
-                    0 => break,
-                    count => filled += count,
-                }
-            }
-            if filled < PIECE {
-                // Disks of machines are whole pieces long.
-                return Ok(Disk { kind, pieces });
-            }
-            pieces.push(piece);
-        }
+    fn new(kind: String, length: usize) -> Disk {
+        let bytes = vec![0; length + ALIGNED];
+        let start = bytes.as_ptr().align_offset(ALIGNED).min(ALIGNED);
+        Disk { kind, bytes, start }
     }
 
-    /// Puts bytes there and gives those that were there before.
-    fn put(&mut self, place: u64, bytes: &[u8]) -> Vec<u8> {
-        let mut before = Vec::with_capacity(bytes.len());
-        let (mut place, mut left) = (place as usize, bytes);
-        while !left.is_empty() {
-            let Some(piece) = self.pieces.get_mut(place / PIECE) else { break };
-            let there = &mut piece.0[place % PIECE..];
-            let count = there.len().min(left.len());
-            before.extend_from_slice(&there[..count]);
-            there[..count].copy_from_slice(&left[..count]);
-            place += count;
-            left = &left[count..];
-        }
-        before
+    fn read(kind: String, from: &Path) -> Result<Disk> {
+        let mut file = File::open(from).on_path("open", from)?;
+        let length = file.seek(SeekFrom::End(0)).on_path("seek in", from)?;
+        file.rewind().on_path("seek in", from)?;
+        let mut disk = Disk::new(kind, length as usize);
+        let end = disk.start + length as usize;
+        file.read_exact(&mut disk.bytes[disk.start..end]).on_path("read", from)?;
+        Ok(disk)
+    }
+
+    /// Puts bytes there and gives those that were there before; none where it ends before them.
+    fn put(&mut self, place: u64, bytes: &[u8]) -> Option<Vec<u8>> {
+        let begin = self.start.checked_add(place as usize)?;
+        let there = self.bytes.get_mut(begin..begin.checked_add(bytes.len())?)?;
+        let before = there.to_vec();
+        there.copy_from_slice(bytes);
+        Some(before)
     }
 
     fn write(&self, to: &str) -> Result<()> {
         let mut options = File::options();
         options.write(true).custom_flags(libc::O_DIRECT);
         let mut file = options.open(to).on("open", to)?;
-        for piece in &self.pieces {
-            file.write_all(&piece.0).on("write to", to)?;
+        let end = self.start + self.bytes.len() - ALIGNED;
+        for piece in self.bytes[self.start..end].chunks(PIECE) {
+            file.write_all(piece).on("write to", to)?;
         }
         Ok(())
     }
@@ -210,7 +200,7 @@ impl Disk {
 impl Bench for Disk {
     fn keep(&mut self, log: &Log, entry: &Entry) -> Result<()> {
         if let Some(bytes) = log.data(entry)? {
-            self.put(entry.place, &bytes);
+            self.put(entry.place, &bytes).ok_or_else(beyond)?;
         }
         Ok(())
     }
@@ -223,7 +213,7 @@ impl Bench for Disk {
         let mut before = Vec::new();
         for entry in more {
             if let Some(bytes) = log.data(entry)? {
-                before.push((entry.place, self.put(entry.place, &bytes)));
+                before.push((entry.place, self.put(entry.place, &bytes).ok_or_else(beyond)?));
             }
         }
         self.write(DISKS[0])?;
@@ -237,6 +227,10 @@ impl Bench for Disk {
     fn unmount(&mut self) -> Result<()> {
         unmount(FOLDER, UnmountFlags::empty()).on("unmount", FOLDER)
     }
+}
+
+fn beyond() -> Error {
+    Error::bad_input("a request beyond the end of the disk")
 }
 
 #[cfg(test)]
@@ -256,13 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_takes_bytes_over_the_edge_of_a_piece_and_gives_them_back() {
-        let mut disk = Disk { kind: String::new(), pieces: Vec::new() };
-        disk.pieces.extend([1, 2].map(|byte| Piece([byte; PIECE])));
-        let before = disk.put(PIECE as u64 - 2, b"abcd");
-        assert_eq!(before, [1, 1, 2, 2]);
-        assert_eq!(disk.pieces[1].0[..3], [b'c', b'd', 2]);
-        assert_eq!(disk.put(PIECE as u64 - 2, &before), b"abcd");
-        assert_eq!(disk.pieces[1].0[..3], [2, 2, 2]);
+    fn a_disk_takes_bytes_and_gives_back_those_before() {
+        let mut disk = Disk::new(String::new(), 6);
+        assert_eq!(disk.bytes[disk.start..].as_ptr().align_offset(ALIGNED), 0);
+        assert_eq!(disk.put(1, b"abcd"), Some(vec![0; 4]));
+        assert_eq!(disk.put(3, b"xyz"), Some(b"cd\0".to_vec()));
+        assert_eq!(disk.bytes[disk.start..disk.start + 6], *b"\0abxyz");
+        assert_eq!(disk.put(u64::MAX, b"x"), None);
     }
 }

@@ -1,5 +1,5 @@
 //! Power cuts and the image store: load, tag, bake, import, rmi, commit, gc, on ext4, btrfs and f2fs, and
-//! pulls from a registry inside the machine ([`story`]). At every instant the disk is mounted and the store
+//! pulls from a registry inside the machine ([`story`](super::story)). At every instant the disk is mounted and the store
 //! looked at ([`look`](super::look)).
 //!
 //! The same session with syncs that do nothing (a seccomp filter answers them) must lose something.
@@ -38,7 +38,7 @@ const fn row(kind: &'static str, with_sync: bool, story: &'static Story) -> Row 
 // crc32 is asked for by name at run time, as crc32c is.
 const F2FS: &[&str] = &["crc32_generic", "f2fs"];
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
     row("ext4", true, &LOCAL),
     Row { modules: &["btrfs"], ..row("btrfs", true, &LOCAL) },
     row("ext4", false, &LOCAL),
@@ -46,6 +46,7 @@ const ROWS: [Row; 7] = [
     row("ext4", false, &PULLS),
     Row { modules: F2FS, inside: true, ..row("f2fs", true, &LOCAL) },
     Row { modules: F2FS, inside: true, ..row("f2fs", false, &LOCAL) },
+    Row { modules: F2FS, inside: true, ..row("f2fs", true, &PULLS) },
 ];
 
 impl Row {
@@ -60,7 +61,7 @@ impl Row {
 
     /// What the command line calls it.
     fn word(&self) -> &'static str {
-        if self.pulls() { self.story.name } else { self.kind }
+        if self.pulls() && !self.inside { self.story.name } else { self.kind }
     }
 
     fn kernel(&self) -> Option<&'static Kernel> {
