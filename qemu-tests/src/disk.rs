@@ -1,4 +1,4 @@
-//! A disk for a machine: an image with ext4 or btrfs on it.
+//! A disk for a machine: an image with ext4, btrfs or f2fs on it.
 
 use base::{Error, OnError, Result};
 use std::path::Path;
@@ -23,10 +23,13 @@ pub fn of_folder(path: &Path, folder: &Path, size: u64) -> Result<()> {
 fn make_with(path: &Path, kind: &str, size: u64, spare: u64, folder: Option<&Path>) -> Result<()> {
     let file = std::fs::File::create(path).on_path("create", path)?;
     file.set_len(size).on_path("resize", path)?;
-    let (program, words): (&str, Vec<String>) = if kind == "btrfs" {
+    let (program, words, length): (&str, Vec<String>, Option<String>) = if kind == "btrfs" {
         // Mixed: else it wants more than 100 MB.
         let size = (size - spare).to_string();
-        ("mkfs.btrfs", ["-q", "-M", "-b", &size].map(String::from).to_vec())
+        ("mkfs.btrfs", ["-q", "-M", "-b", &size].map(String::from).to_vec(), None)
+    } else if kind == "f2fs" {
+        let sectors = ((size - spare) / 512).to_string();
+        ("mkfs.f2fs", ["-q", "-f", "-w", "512"].map(String::from).to_vec(), Some(sectors))
     } else {
         let words = ["-q", "-F", "-t", "ext4", "-b", "4096", "-E"].map(String::from);
         let mut words = words.to_vec();
@@ -35,7 +38,7 @@ fn make_with(path: &Path, kind: &str, size: u64, spare: u64, folder: Option<&Pat
         if kind == WITH_QUOTA {
             words.extend(["-O", "quota,project", "-I", "256"].map(String::from));
         }
-        ("mke2fs", words)
+        ("mke2fs", words, Some(((size - spare) / 4096).to_string()))
     };
     let found = ["/usr/sbin/", "/sbin/"].map(|folder| [folder, program].concat());
     let found = found.iter().find(|path| Path::new(path).exists());
@@ -45,9 +48,7 @@ fn make_with(path: &Path, kind: &str, size: u64, spare: u64, folder: Option<&Pat
         command.arg("-d").arg(folder);
     }
     command.arg(path);
-    if kind != "btrfs" {
-        command.arg(((size - spare) / 4096).to_string());
-    }
+    command.args(length);
     let output = command.output().on("start", program)?;
     if output.status.success() {
         return Ok(());

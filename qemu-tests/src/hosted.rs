@@ -102,17 +102,24 @@ fn with_folder(
 
 /// A disk with the repository [`THREE`].
 pub fn three(path: &Path, machine: &str) -> Result<()> {
-    with_folder(path, 16, &|folder| {
-        let small = [1_000; 40];
-        let layers = [
-            layer("a", 1, &[300_000, 5, 70_000])?,
-            layer("b", 100, &small)?,
-            layer("c", 1000, &[0, 200_000])?,
-        ];
-        folder.image("1", machine, &layers[..2])?;
-        folder.image("2", machine, &layers)?;
-        folder.put("tags", "list", b"{\"name\":\"three\",\"tags\":[\"1\",\"2\"]}")
-    })
+    with_folder(path, 16, &|folder| fill_three(folder, machine))
+}
+
+/// The same in a folder.
+pub fn three_in(folder: &Path, machine: &str) -> Result<()> {
+    fill_three(&Folder(folder), machine)
+}
+
+fn fill_three(folder: &Folder<'_>, machine: &str) -> Result<()> {
+    let small = [1_000; 40];
+    let layers = [
+        layer("a", 1, &[300_000, 5, 70_000])?,
+        layer("b", 100, &small)?,
+        layer("c", 1000, &[0, 200_000])?,
+    ];
+    folder.image("1", machine, &layers[..2])?;
+    folder.image("2", machine, &layers)?;
+    folder.put("tags", "list", b"{\"name\":\"three\",\"tags\":[\"1\",\"2\"]}")
 }
 
 /// A disk with an image of 50 MB, `large:1`, that does not pack.

@@ -197,6 +197,23 @@ pub const FITTED_WITHOUT: &[Kernel] = &[fitted(
     ],
 )];
 
+/// Debian's kernel for any PC, which has the file systems of flash: for power cuts alone.
+pub static FULL: Kernel = Kernel {
+    series: "6.1-full",
+    arch: "x86_64",
+    also: &[],
+    source: Source::Package {
+        debian: "amd64",
+        suite: "bookworm",
+        name: ("linux-image-6.1.", "-amd64"),
+    },
+    qemu: "qemu-system-x86_64",
+    machine: X86,
+    console: "ttyS0",
+    memory: 384,
+    default: false,
+};
+
 const fn fitted(series: &'static str, without: &'static [&'static str]) -> Kernel {
     Kernel {
         series,

@@ -4,7 +4,7 @@
 
 use base::{Error, Result};
 use qemu_tests::job::{self, Fetched, Job, Place, Test};
-use qemu_tests::kernels::{KERNELS, Kernel};
+use qemu_tests::kernels::{FULL, KERNELS, Kernel};
 use qemu_tests::summary::{self, Sums};
 use qemu_tests::{
     controls, cut_down, disk, fuller, hardware, host_tests, least_memory, older_jobs, power_cut,
@@ -23,7 +23,8 @@ they are built. --older: each kernel made to look like 4.9, 4.19 and 5.4. --host
 x86_64, one on the other CPUs, v1 for the host's tests, unless --cgroup names them.
 --tcg: emulation, even where the hardware would run machines. --list names kernels and tests, --arches the CPUs whose binaries are
 needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the power cuts
-(the worked example and the store), with so many sampled sets of unflushed writes. --reboots BOOTS: only kills
+(the worked example and the store), with so many sampled sets of unflushed writes; --on ext4|btrfs|pulls|f2fs|ubifs|example: only
+those. --reboots BOOTS: only kills
 at random instants, 25 before each of so many times that the power goes; --seed NUMBER for other choices. --least-memory: no tests, but
 the table of the least memory for each kernel and test.
 Exit status: 0 all good, 1 a test failed, 2 wrong usage, 3 only downloads failed.
@@ -47,6 +48,7 @@ struct Asked {
     host_tests: bool,
     tcg: bool,
     power_cut: Option<usize>,
+    on: Vec<String>,
     reboots: Option<u64>,
     least_memory: bool,
     list: bool,
@@ -78,6 +80,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
             "--host-tests" => asked.host_tests = true,
             "--tcg" => asked.tcg = true,
             "--power-cut" => asked.power_cut = Some(number(&value()?)? as usize),
+            "--on" => asked.on.push(value()?),
             "--reboots" => asked.reboots = Some(number(&value()?)?),
             "--least-memory" => asked.least_memory = true,
             "--list" => asked.list = true,
@@ -263,6 +266,7 @@ fn run() -> Result<ExitCode> {
         Some(boots) => Some((boots, KILLS)),
         None => (whole && !only).then_some(REBOOTS),
     };
+    let words = power_cut::words(&asked.on, asked.power_cut.is_some() || asked.all)?;
     // Before anything is mounted for it.
     if samples.is_some()
         && let Some(code) = power_cut::replay::alone()?
@@ -271,7 +275,11 @@ fn run() -> Result<ExitCode> {
     }
     let (built, jobs): (Vec<Job>, Vec<Job>) =
         jobs.into_iter().partition(|job| job.kernel.is_built());
-    let mut fetched = job::fetch(&place.cache, &kernels_of(&jobs))?;
+    let mut wanted = kernels_of(&jobs);
+    if samples.is_some() && power_cut::needs_full_kernel(&words) {
+        wanted.push(&FULL);
+    }
+    let mut fetched = job::fetch(&place.cache, &wanted)?;
     print!("{}", summary::of_kernels(&fetched));
     let possible = possible(jobs, &fetched);
     if asked.tcg {
@@ -296,11 +304,8 @@ fn run() -> Result<ExitCode> {
     let (reports, besides, more) = std::thread::scope(|scope| {
         // Beside the others: most of it is replay on the host.
         let example = samples.map(|samples| {
-            let (place, fetched) = (&place, &fetched);
-            scope.spawn(move || -> Result<_> {
-                let example = power_cut::example::run(place, fetched, samples)?;
-                Ok(vec![example, power_cut::store::run(place, fetched, samples)?])
-            })
+            let (place, fetched, words) = (&place, &fetched, &words);
+            scope.spawn(move || power_cut::run(place, fetched, samples, words))
         });
         let story = reboots.map(|(boots, kills)| {
             let (place, fetched) = (&place, &fetched);

@@ -72,9 +72,14 @@ impl Trial {
 
     /// A new copy of the store `base`.
     pub(crate) fn fresh(&self) {
-        let (base, store) = (self.path("base"), self.path("store"));
-        let _ = std::fs::remove_dir_all(&store);
-        let copied = Command::new("cp").args(["-a", &base, &store]).status().expect("cp");
+        self.copy("base", "store");
+    }
+
+    /// A store as another one is.
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        let (from, to) = (self.path(from), self.path(to));
+        let _ = std::fs::remove_dir_all(&to);
+        let copied = Command::new("cp").args(["-a", &from, &to]).status().expect("cp");
         assert!(copied.success());
     }
 

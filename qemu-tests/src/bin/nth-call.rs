@@ -6,6 +6,9 @@
 //!
 //! `nth-call --memory REPORT N K COMMAND…`: the Nth call that asks for memory gets none (K 0), or from it
 //! on every one (K 1).
+//!
+//! `nth-call --renames REPORT N K COMMAND…`: killed in place of the Nth rename (K 0), or behind it, before the
+//! same thread's next call that touches a file (K 1).
 
 #![forbid(unsafe_code)]
 
@@ -75,12 +78,20 @@ const MEMORY: [Row; 4] = [
     (libc::SYS_brk, "brk", &[Errno::NOMEM]),
 ];
 
+/// What is counted.
+#[derive(Clone, Copy, PartialEq)]
+enum Counted {
+    Files,
+    Memory,
+    Renames,
+}
+
 fn rows(memory: bool) -> impl Iterator<Item = &'static Row> {
     let (files, old): (&[Row], &[Row]) = if memory { (&MEMORY, &[]) } else { (&CALLS, &OLD) };
     files.iter().chain(old)
 }
 
-const USAGE: &str = "nth-call [--memory] REPORT N K COMMAND ARGUMENT…";
+const USAGE: &str = "nth-call [--memory|--renames] REPORT N K COMMAND ARGUMENT…";
 const FILTERED: [&str; 2] = ["--filtered", "--filtered-memory"];
 
 fn main() -> ExitCode {
@@ -96,14 +107,18 @@ fn run(words: &[String]) -> Result<ExitCode> {
     if let Some(memory) = FILTERED.iter().position(|word| *word == first) {
         return Err(filtered(&words[1..], memory == 1));
     }
-    let memory = first == "--memory";
-    let words = &words[usize::from(memory)..];
+    let counted = match first {
+        "--memory" => Counted::Memory,
+        "--renames" => Counted::Renames,
+        _ => Counted::Files,
+    };
+    let words = &words[usize::from(counted != Counted::Files)..];
     let [report, n, k, command @ ..] = words else { return Err(Error::bad_input(USAGE)) };
     let number = |text: &String| text.parse::<usize>().map_err(|_| Error::bad_input(USAGE));
     let (n, k) = (number(n)?, number(k)?);
     let (ours, theirs) = UnixStream::pair().on("make", "a socket pair")?;
     let mut child = Command::new("/proc/self/exe")
-        .arg(FILTERED[usize::from(memory)])
+        .arg(FILTERED[usize::from(counted == Counted::Memory)])
         .args(command)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .spawn()
@@ -111,7 +126,7 @@ fn run(words: &[String]) -> Result<ExitCode> {
     let mut listener = Vec::new();
     pass::receive(ours.as_fd(), &mut [0], &mut listener).on("receive", "listener")?;
     let listener = listener.pop().ok_or_else(|| Error::other("no listener came"))?;
-    let done = supervise(&listener, memory, n, k, &child)?;
+    let done = supervise(&listener, counted, n, k, &child)?;
     std::fs::write(report, done).on("write", report)?;
     let status = child.wait().on("wait for", "the command")?;
     let signal = || status.signal().map_or(255, |signal| 128 + signal);
@@ -137,12 +152,21 @@ fn filtered(command: &[String], memory: bool) -> Error {
 
 fn supervise(
     listener: &OwnedFd,
-    memory: bool,
+    counted: Counted,
     n: usize,
     k: usize,
     child: &Child,
 ) -> Result<String> {
+    let memory = counted == Counted::Memory;
+    let kill = || -> Result<()> {
+        match Pid::from_raw(child.id() as i32) {
+            Some(pid) => kill_process(pid, Signal::KILL).on("kill", "the command"),
+            None => Ok(()),
+        }
+    };
     let (mut counting, mut count, mut done) = (false, 0, "- -".to_string());
+    // The thread that has made the rename behind which all ends.
+    let mut renamed = None;
     loop {
         let mut waiting = [PollFd::new(listener, PollFlags::IN)];
         match poll(&mut waiting, None) {
@@ -162,8 +186,19 @@ fn supervise(
         {
             // Not what the command says to people, nor how it looks for processors.
             let spoken = matches!(*name, "write" | "writev") && notice.arguments[0] <= 2;
-            count += usize::from(!spoken);
-            if memory {
+            let other = counted == Counted::Renames && !name.starts_with("rename");
+            count += usize::from(!spoken && !other);
+            if counted == Counted::Renames {
+                if renamed == Some(notice.pid) {
+                    kill()?;
+                } else if count == n && !other && renamed.is_none() {
+                    done = format!("{name} killed");
+                    if k == 0 {
+                        kill()?;
+                    }
+                    renamed = (k > 0).then_some(notice.pid);
+                }
+            } else if memory {
                 if count == n || k > 0 && count > n {
                     answer = Answer::Fail(Errno::NOMEM);
                     done = format!("{name} {}", Errno::NOMEM.raw_os_error());
@@ -176,9 +211,7 @@ fn supervise(
                     }
                     None if k == errors.len() => {
                         done = format!("{name} killed");
-                        if let Some(pid) = Pid::from_raw(child.id() as i32) {
-                            kill_process(pid, Signal::KILL).on("kill", "the command")?;
-                        }
+                        kill()?;
                     }
                     None => done = format!("{name} none"),
                 }

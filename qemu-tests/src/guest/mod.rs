@@ -6,8 +6,10 @@ mod features;
 mod new_root;
 pub mod probe;
 mod reboots;
-mod registry;
+pub mod registry;
+mod replay;
 mod runner;
+mod ubifs;
 
 use crate::console::MARK;
 use rustix::mount::{MountFlags, mount};
@@ -41,6 +43,10 @@ pub struct Configuration {
     pub root: String,
     /// The story of reboots instead of tests ([`crate::reboots`]): a seed and the number of kills; else empty.
     pub reboots: String,
+    /// Instead of tests, a look at states of a disk ([`crate::power_cut::inside`]); else empty.
+    pub replay: String,
+    /// Instead of tests, stories on ubifs ([`crate::power_cut::ubifs`]); else empty.
+    pub ubifs: String,
     /// The kernel that is imitated and how it refuses, `4.9 ENOSYS` ([`crate::older`]); else empty.
     pub older: String,
     /// What goes wrong on purpose (the controls): `hang`, `panic`, `reboot`, `broken`.
@@ -62,6 +68,8 @@ impl Configuration {
                 "disk" => configuration.disk = value,
                 "root" => configuration.root = value,
                 "reboots" => configuration.reboots = value,
+                "replay" => configuration.replay = value,
+                "ubifs" => configuration.ubifs = value,
                 "older" => configuration.older = value,
                 "instead" => configuration.instead = value,
                 _ => (),
@@ -84,6 +92,8 @@ impl Configuration {
             ("disk", &self.disk),
             ("root", &self.root),
             ("reboots", &self.reboots),
+            ("replay", &self.replay),
+            ("ubifs", &self.ubifs),
             ("older", &self.older),
             ("instead", &self.instead),
         ] {
@@ -174,6 +184,12 @@ fn prepare() -> Result<(), String> {
     control(&configuration.instead)?;
     if !configuration.reboots.is_empty() {
         return reboots::run_all(&configuration.reboots);
+    }
+    if !configuration.replay.is_empty() {
+        return replay::run(&configuration.replay);
+    }
+    if !configuration.ubifs.is_empty() {
+        return ubifs::run(&configuration.ubifs);
     }
     let mut older: Vec<String> = configuration.older.split_whitespace().map(String::from).collect();
     if !older.is_empty() {

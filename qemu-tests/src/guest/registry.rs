@@ -20,18 +20,24 @@ pub(super) fn with_registry(device: &str, words: &[String]) -> std::io::Result<E
     std::fs::create_dir_all(FOLDER)?;
     mount(device, FOLDER, "ext4", MountFlags::RDONLY, None)?;
     base::sys::loopback::up()?;
-    let listener = TcpListener::bind(ADDRESS)?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(stream));
-        }
-    });
+    serve(TcpListener::bind(ADDRESS)?, Path::new(FOLDER));
     let status = Command::new(format!("/bin/{program}")).args(arguments).status()?;
     unmount(FOLDER, UnmountFlags::DETACH)?;
     Ok(ExitCode::from(status.code().unwrap_or(255) as u8))
 }
 
-fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+/// Answers from a folder, from now on.
+pub fn serve(listener: TcpListener, folder: &Path) {
+    let folder = folder.to_path_buf();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let folder = folder.clone();
+            std::thread::spawn(move || answer(stream, &folder));
+        }
+    });
+}
+
+fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -49,7 +55,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     if target == "/v2/" {
         return stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
     }
-    let path = Path::new(FOLDER).join(kind).join(name.split('?').next().unwrap_or(""));
+    let path = folder.join(kind).join(name.split('?').next().unwrap_or(""));
     let Ok(mut file) = std::fs::File::open(path) else {
         return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
     };

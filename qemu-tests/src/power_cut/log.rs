@@ -84,15 +84,23 @@ impl Log {
         Ok(Log { file, entries })
     }
 
-    /// Does a request again, on an image.
-    pub fn apply(&self, entry: &Entry, image: &File) -> Result<()> {
-        // Marks are beyond the file system, and not part of what is looked at.
+    /// The data of a request, where it belongs to the file system: marks are beyond it, and not part of
+    /// what is looked at.
+    pub fn data(&self, entry: &Entry) -> Result<Option<Vec<u8>>> {
         if entry.length == 0 || entry.mark.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let mut bytes = vec![0; entry.length as usize];
         self.file.read_exact_at(&mut bytes, entry.data).on("read", "log of writes")?;
-        image.write_all_at(&bytes, entry.place).on("write to", "image")
+        Ok(Some(bytes))
+    }
+
+    /// Does a request again, on an image.
+    pub fn apply(&self, entry: &Entry, image: &File) -> Result<()> {
+        match self.data(entry)? {
+            Some(bytes) => image.write_all_at(&bytes, entry.place).on("write to", "image"),
+            None => Ok(()),
+        }
     }
 }
 

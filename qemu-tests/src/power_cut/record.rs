@@ -1,7 +1,7 @@
 //! Records a command's writes: a machine with one disk, whose requests QEMU writes down.
 
 use super::log::Log;
-use super::{BLOCK, DISK};
+use super::{BLOCK, disk_of};
 use crate::console::Ending;
 use crate::disk;
 use crate::job::{self, Job, Place};
@@ -15,6 +15,8 @@ pub struct Recording {
     pub pristine: PathBuf,
     /// Everything that was done to it.
     pub log: Log,
+    /// Where that was written down.
+    pub path: PathBuf,
 }
 
 /// Boots the job with a fresh ext4 disk mounted on `/var/lib/coracle` and records until the machine
@@ -41,7 +43,7 @@ pub fn record_on(
     std::fs::create_dir_all(folder).on_path("mkdir", folder)?;
     let path = |name: &str| folder.join(name);
     let (pristine, image, log) = (path("pristine"), path("disk"), path("log"));
-    disk::make(&pristine, kind, DISK, BLOCK as u64)?;
+    disk::make(&pristine, kind, disk_of(kind), BLOCK as u64)?;
     std::fs::copy(&pristine, &image).on_path("copy", &pristine)?;
     // QEMU does not make it larger.
     let file = std::fs::File::create(&log).on_path("create", &log)?;
@@ -73,5 +75,5 @@ pub fn record_on(
     if boot.ending != Ending::Itself {
         return Err(Error::other("the recorded machine did not power off"));
     }
-    Ok(Recording { pristine, log: Log::open(&log)? })
+    Ok(Recording { pristine, log: Log::open(&log)?, path: log })
 }

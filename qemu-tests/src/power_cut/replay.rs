@@ -1,8 +1,10 @@
-//! Makes each state of a recorded disk and gives it, mounted, to a check.
+//! Makes each state of a recorded disk and gives it, mounted, to a check: here, where the kernel has the
+//! file system ([`replay_on`]), or inside a machine ([`super::inside`]).
 //!
 //! The mounts are in the mount namespace of this process, which must be a private one: see
 //! [`alone`].
 
+use super::log::{Entry, Log};
 use super::record::Recording;
 use super::states::{State, states};
 use base::{Error, OnError, Result};
@@ -30,8 +32,52 @@ pub struct Findings {
     pub reasons: Vec<String>,
 }
 
+impl Findings {
+    /// Of so many parts, which are looked at at the same time.
+    pub fn of_parts(
+        parts: usize,
+        one: &(dyn Fn(usize) -> Result<Findings> + Sync),
+    ) -> Result<Findings> {
+        let found: Vec<Result<Findings>> = std::thread::scope(|scope| {
+            let parts: Vec<_> = (0..parts).map(|part| scope.spawn(move || one(part))).collect();
+            let ended = || Err(Error::other("a thread of a replay has ended"));
+            parts.into_iter().map(|part| part.join().unwrap_or_else(|_| ended())).collect()
+        });
+        let mut all = Findings::default();
+        for one in found {
+            let one = one?;
+            all.states += one.states;
+            all.wrong += one.wrong;
+            all.reasons.extend(one.reasons);
+        }
+        Ok(all)
+    }
+
+    /// One state more.
+    pub fn add(&mut self, result: std::result::Result<(), String>) {
+        self.states += 1;
+        if let Err(reason) = result {
+            self.wrong += 1;
+            if self.reasons.len() < MOST_REASONS {
+                self.reasons.push(reason);
+            }
+        }
+    }
+}
+
 /// Looks at a mounted state, with what had been promised; an error says what is wrong with it.
 pub type Check<'a> = &'a mut dyn FnMut(&Path, Option<u64>) -> std::result::Result<(), String>;
+
+/// Where states are made and mounted.
+pub trait Bench {
+    /// A request that is there from now on.
+    fn keep(&mut self, log: &Log, entry: &Entry) -> Result<()>;
+    /// What is kept and these requests, mounted; an error of the inner kind is the state's.
+    fn mount(&mut self, log: &Log, more: &[&Entry])
+    -> Result<std::result::Result<PathBuf, String>>;
+    /// The end of what `mount` gave.
+    fn unmount(&mut self) -> Result<()>;
+}
 
 const MOST_REASONS: usize = 5;
 
@@ -42,72 +88,103 @@ pub fn replay(recording: &Recording, amount: Amount, check: Check<'_>) -> Result
 
 /// The same with another file system.
 pub fn replay_on(
-    kind: &str,
+    kind: &'static str,
     recording: &Recording,
     amount: Amount,
     check: Check<'_>,
 ) -> Result<Findings> {
-    let folder = recording.pristine.parent().unwrap_or(Path::new("."));
-    let (base, work) = (folder.join("flushed"), folder.join("state"));
-    let mounted = folder.join("mounted");
-    std::fs::create_dir_all(&mounted).on_path("mkdir", &mounted)?;
-    std::fs::copy(&recording.pristine, &base).on_path("copy", &recording.pristine)?;
-    let base_file = File::options().write(true).open(&base).on_path("open", &base)?;
-    let mut applied = 0;
+    let mut files = Files::new(kind, recording)?;
+    let all = states(&recording.log.entries, amount.samples, amount.seed);
+    let findings = look_at(&recording.log, &all, &mut files, check);
+    for path in [&files.base, &files.work] {
+        let _ = std::fs::remove_file(path);
+    }
+    findings
+}
+
+/// Looks at these states, which are in the order of their flushes, so that what is flushed is written once.
+pub fn look_at(
+    log: &Log,
+    states: &[State],
+    bench: &mut dyn Bench,
+    check: Check<'_>,
+) -> Result<Findings> {
+    let mut kept = 0;
     let mut findings = Findings::default();
-    // In the order of their flushes, so that what is flushed is written once.
-    for state in states(&recording.log.entries, amount.samples, amount.seed) {
-        for entry in &recording.log.entries[applied..state.flushed.max(applied)] {
-            recording.log.apply(entry, &base_file)?;
+    for state in states {
+        for entry in log.entries.get(kept..state.flushed.max(kept)).unwrap_or_default() {
+            bench.keep(log, entry)?;
         }
-        applied = applied.max(state.flushed);
-        make(recording, &base, &work, &state)?;
-        findings.states += 1;
-        let result = match mount(kind, &work, &mounted) {
-            Ok(()) => {
-                let result = check(&mounted, state.promised);
-                unmount(&mounted)?;
+        kept = kept.max(state.flushed);
+        let more: Vec<&Entry> =
+            state.more.iter().filter_map(|number| log.entries.get(*number)).collect();
+        let result = match bench.mount(log, &more)? {
+            Ok(folder) => {
+                let result = check(&folder, state.promised);
+                bench.unmount()?;
                 result
             }
-            Err(error) => Err(format!("it cannot be mounted: {}", error.message())),
+            Err(error) => Err(format!("it cannot be mounted: {error}")),
         };
-        if let Err(reason) = result {
-            findings.wrong += 1;
-            if findings.reasons.len() < MOST_REASONS {
-                findings.reasons.push(format!(
-                    "cut before request {}, {} unflushed of {} kept: {reason}",
-                    state.cut,
-                    state.more.len(),
-                    state.cut - state.flushed
-                ));
-            }
-        }
-    }
-    for path in [&base, &work] {
-        let _ = std::fs::remove_file(path);
+        findings.add(result.map_err(|reason| {
+            format!(
+                "cut before request {}, {} unflushed of {} kept: {reason}",
+                state.cut,
+                state.more.len(),
+                state.cut - state.flushed
+            )
+        }));
     }
     Ok(findings)
 }
 
-fn make(recording: &Recording, base: &PathBuf, work: &PathBuf, state: &State) -> Result<()> {
-    std::fs::copy(base, work).on_path("copy", base)?;
-    let image = File::options().write(true).open(work).on_path("open", work)?;
-    for number in &state.more {
-        recording.log.apply(&recording.log.entries[*number], &image)?;
+/// Images in files, mounted by the loop device.
+struct Files {
+    kind: &'static str,
+    base: PathBuf,
+    base_file: File,
+    work: PathBuf,
+    mounted: PathBuf,
+}
+
+impl Files {
+    fn new(kind: &'static str, recording: &Recording) -> Result<Files> {
+        let folder = recording.pristine.parent().unwrap_or(Path::new("."));
+        let (base, work) = (folder.join("flushed"), folder.join("state"));
+        let mounted = folder.join("mounted");
+        std::fs::create_dir_all(&mounted).on_path("mkdir", &mounted)?;
+        std::fs::copy(&recording.pristine, &base).on_path("copy", &recording.pristine)?;
+        let base_file = File::options().write(true).open(&base).on_path("open", &base)?;
+        Ok(Files { kind, base, base_file, work, mounted })
     }
-    Ok(())
 }
 
-fn mount(kind: &str, image: &Path, folder: &Path) -> Result<()> {
-    let mut command = Command::new("mount");
-    command.args(["-t", kind, "-o", "loop"]).arg(image).arg(folder);
-    run(command, "mount")
-}
+impl Bench for Files {
+    fn keep(&mut self, log: &Log, entry: &Entry) -> Result<()> {
+        log.apply(entry, &self.base_file)
+    }
 
-fn unmount(folder: &Path) -> Result<()> {
-    let mut command = Command::new("umount");
-    command.arg(folder);
-    run(command, "umount")
+    fn mount(
+        &mut self,
+        log: &Log,
+        more: &[&Entry],
+    ) -> Result<std::result::Result<PathBuf, String>> {
+        std::fs::copy(&self.base, &self.work).on_path("copy", &self.base)?;
+        let image = File::options().write(true).open(&self.work).on_path("open", &self.work)?;
+        for entry in more {
+            log.apply(entry, &image)?;
+        }
+        let mut command = Command::new("mount");
+        command.args(["-t", self.kind, "-o", "loop"]).arg(&self.work).arg(&self.mounted);
+        let mounted = run(command, "mount").map_err(|error| error.message().to_string());
+        Ok(mounted.map(|()| self.mounted.clone()))
+    }
+
+    fn unmount(&mut self) -> Result<()> {
+        let mut command = Command::new("umount");
+        command.arg(&self.mounted);
+        run(command, "umount")
+    }
 }
 
 fn run(mut command: Command, name: &str) -> Result<()> {
