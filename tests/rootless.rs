@@ -283,3 +283,57 @@ fn other_users_inside_by_subordinate_ids() {
     user.ok(&["volume", "rm", "data"]);
     user.world.finish();
 }
+
+/// A cgroup of the ordinary user's, as systemd gives one to a session; gone with this value.
+struct Delegated(PathBuf);
+
+impl Delegated {
+    fn new() -> Delegated {
+        let tree = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].into_iter().map(PathBuf::from);
+        let tree = tree.into_iter().find(|tree| tree.join("cgroup.procs").exists());
+        let now = std::time::UNIX_EPOCH.elapsed().expect("time").as_nanos();
+        let name = format!("coracle-test-{now:x}");
+        let folder = tree.expect("a host with version 2 cgroups").join(name);
+        std::fs::create_dir(&folder).expect("mkdir");
+        for path in [folder.clone(), folder.join("cgroup.procs")] {
+            std::os::unix::fs::chown(path, Some(65534), Some(65534)).expect("chown");
+        }
+        Delegated(folder)
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(self.0.join("x"));
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// 2023-25809: what is the user's on the host is not his container's, by whichever way cgroups are shown.
+#[test]
+fn cve_2023_25809_his_own_cgroups_cannot_be_written() {
+    let user = User::new();
+    let cgroup = Delegated::new();
+    let folder = cgroup.0.display().to_string();
+    let script = format!(
+        "for d in /sys/fs/cgroup {folder}; do mkdir $d/x 2>/dev/null && echo made $d/x; \
+         {{ : >>$d/cgroup.procs; }} 2>/dev/null && echo open $d/cgroup.procs; done; true"
+    );
+    for network in ["none", "host"] {
+        let plain = user.command(&["run", "--rm", "--net", network, "bb", "sh", "-c", &script]);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "echo 0 >\"$0/cgroup.procs\" && exec \"$@\"", &folder])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .current_dir(&user.home)
+            .stdin(Stdio::null());
+        for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+            command.env(name, value);
+        }
+        let done = Done::from(command.output().expect("sh"));
+        assert_eq!((done.code, done.out.as_str()), (0, ""), "--net {network}: {done:?}");
+    }
+    user.world.until("an empty cgroup", || std::fs::remove_dir(&cgroup.0).is_ok());
+    user.world.finish();
+}
