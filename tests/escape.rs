@@ -251,7 +251,7 @@ fn cve_2015_3630_paths_of_the_kernel_are_hidden_or_read_only() {
     // Opened, and not written: were they not protected, they would be the host's.
     let script = "for f in /proc/sysrq-trigger /proc/sys/kernel/core_pattern \
                   /proc/irq/default_smp_affinity /sys/kernel/uevent_helper /sys/kernel/mm/ksm/run \
-                  /sys/power/state; do { : >>$f; } 2>/dev/null && echo open $f; done; \
+                  /sys/power/state; do { true >>$f; } 2>/dev/null && echo open $f; done; \
                   for d in /proc/fs /proc/bus; do \
                   grep -q \" $d proc ro\" /proc/mounts || ! test -d $d || echo rw $d; done; true";
     let done = world.script(&[], script);

@@ -175,5 +175,8 @@ fn hostile_tests_have_their_weakened_builds() {
     assert!(gone.is_empty(), "tests/weakened names what is no test: {gone:?}");
     let lacking: Vec<_> =
         tests.iter().filter(|name| name.starts_with("escape") && !named.contains(*name)).collect();
-    assert!(lacking.is_empty(), "without a weakened build, and not in tests/weakened/none: {lacking:?}");
+    assert!(
+        lacking.is_empty(),
+        "without a weakened build, and not in tests/weakened/none: {lacking:?}"
+    );
 }
