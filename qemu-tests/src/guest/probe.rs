@@ -29,7 +29,12 @@ pub fn main(words: &[String]) -> ExitCode {
         "fork" => fork(number(1)),
         "id" => print(&format!("{}:{} pid {}", getuid().as_raw(), getgid().as_raw(), getpid())),
         "cat" => cat(word(1)),
-        "write" => std::fs::write(word(1), word(2)),
+        "write" => {
+            let above = std::path::Path::new(word(1)).parent();
+            above
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::fs::write(word(1), word(2)))
+        }
         "keep" => keep(word(1), word(2)),
         "count" => (1..=number(1)).try_for_each(|line| print(&format!("line {line}"))),
         "list" => list(word(1)),
