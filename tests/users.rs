@@ -92,6 +92,11 @@ fn its_root_is_nobody_on_the_host() {
     // Flags that others write for it.
     let flags =
         [&REMAP[..], &["--oom-score-adj", "500", "--cap-drop", "ALL", "--read-only"]].concat();
+    let domain = mapped.inside(
+        &[&REMAP[..], &["--domainname", "d.e"]].concat(),
+        "cat /proc/sys/kernel/domainname",
+    );
+    assert_eq!(domain, "d.e");
     let seen = mapped.inside(&flags, "cat /proc/self/oom_score_adj; grep CapBnd /proc/self/status");
     assert_eq!(seen, "500\nCapBnd:\t0000000000000000");
     mapped.world.finish();

@@ -214,6 +214,7 @@ fn spec(
         privileged: host.privileged,
         system_paths: security.system_paths,
         hostname: config.hostname.clone(),
+        domainname: config.domainname.clone(),
         program: program(record, security, config.tty, ids)?,
         namespaces: namespaces::open(engine, host)?,
         sysctls: namespaces::sysctls(record),

@@ -236,6 +236,8 @@ pub struct Spec {
     pub system_paths: bool,
     /// Host name inside.
     pub hostname: String,
+    /// NIS domain name inside; empty for the host's.
+    pub domainname: String,
     /// Its first process. Its working directory is made when it is missing.
     pub program: Program,
     /// Its namespaces.
