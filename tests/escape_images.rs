@@ -102,7 +102,7 @@ fn procd_2026_long_names_are_refused() {
         vec!["--device", &long],
     ] {
         let done = world.script(&flags, "true");
-        assert!([1, 125, 126].contains(&done.code), "{}: {done:?}", flags[0]);
+        assert!([1, 125, 126, 127].contains(&done.code), "{}: {done:?}", flags[0]);
         let told = done.err.starts_with("coracle: ") && !done.err.contains("panicked");
         assert!(told, "{}: {done:?}", flags[0]);
     }
