@@ -21,15 +21,17 @@ fn outside(world: &World) -> (std::path::PathBuf, String) {
 #[test]
 fn cve_2025_31133_masks_are_the_null_device_whatever_the_image_says() {
     let world = World::new();
-    let members: [(EntryType, &str, &[u8]); 2] = [
-        (EntryType::Directory, "dev", b""),
-        (EntryType::Symlink, "dev/null", b"/proc/sysrq-trigger"),
-    ];
+    let (folder, path) = outside(&world);
+    std::fs::write(folder.join("file"), "host\n").expect("write");
+    let link = format!("{path}/file");
+    let members: [(EntryType, &str, &[u8]); 2] =
+        [(EntryType::Directory, "dev", b""), (EntryType::Symlink, "dev/null", link.as_bytes())];
     image(&world, &members);
-    let look = "stat -c '%t:%T %F' /dev/null; for f in kcore keys timer_list; do \
+    let look = "stat -c '%t:%T %F' /dev/null; for f in kcore keys timer_list interrupts; do \
                 test ! -e /proc/$f || stat -c '%t:%T' /proc/$f; done | sort -u";
     let done = run(&world, &[], &["sh", "-c", look]);
-    assert_eq!(done.out, "1:3 character special file\n1:3\n", "{done:?}");
+    let null = "1:3 character special file\n1:3\n";
+    assert_eq!(done.out, null, "what hides is not the null device: {done:?}");
     world.finish();
 }
 
@@ -37,24 +39,37 @@ fn cve_2025_31133_masks_are_the_null_device_whatever_the_image_says() {
 fn cve_2025_52565_the_console_is_our_terminal() {
     let world = World::new();
     let (folder, path) = outside(&world);
-    let members: [(EntryType, &str, &[u8]); 3] = [
-        (EntryType::Directory, "dev", b""),
+    std::fs::write(folder.join("file"), "host\n").expect("write");
+    let link = format!("{path}/file");
+    let dev = |name| (EntryType::Directory, name, &b""[..]);
+    let whole = [
+        dev("dev"),
+        (EntryType::Symlink, "dev/console", link.as_bytes()),
+        dev("dev/pts"),
+        dev("dev/shm"),
+        dev("dev/mqueue"),
+    ];
+    let more = [
+        dev("dev"),
         (EntryType::Symlink, "dev/console", path.as_bytes()),
         (EntryType::Symlink, "dev/pts", path.as_bytes()),
     ];
-    image(&world, &members);
-    let binary = support::binary().display().to_string();
-    let command = format!(
-        "CORACLE_ROOT={} CORACLE_RUN={} {binary} run --rm -t --net none bad sh -c 'test -c \
-         /dev/console && readlink /proc/self/fd/1 && tty'",
-        world.root().display(),
-        world.run_folder().display()
-    );
-    let mut script = std::process::Command::new("script");
-    let done = script.args(["-qefc", &command, "/dev/null"]).stdin(std::process::Stdio::null());
-    let out = String::from_utf8_lossy(&done.output().expect("script").stdout).into_owned();
-    assert!(out.contains("/dev/pts/0"), "{out}");
-    assert_eq!(std::fs::read_dir(folder).expect("read").count(), 0);
+    for members in [&whole[..], &more] {
+        image(&world, members);
+        let binary = support::binary().display().to_string();
+        let command = format!(
+            "CORACLE_ROOT={} CORACLE_RUN={} {binary} run --rm -t --net none bad sh -c 'test -c \
+             /dev/console && readlink /proc/self/fd/1 && tty'",
+            world.root().display(),
+            world.run_folder().display()
+        );
+        let mut script = std::process::Command::new("script");
+        let done = script.args(["-qefc", &command, "/dev/null"]).stdin(std::process::Stdio::null());
+        let out = String::from_utf8_lossy(&done.output().expect("script").stdout).into_owned();
+        assert!(out.contains("/dev/pts/0"), "the console is elsewhere: {out}");
+        assert_eq!(std::fs::read_dir(&folder).expect("read").count(), 1);
+        assert_eq!(std::fs::read_to_string(folder.join("file")).expect("read"), "host\n");
+    }
     world.finish();
 }
 
@@ -62,14 +77,23 @@ fn cve_2025_52565_the_console_is_our_terminal() {
 fn cve_2025_52881_and_2019_19921_nothing_lies_over_proc() {
     let world = World::new();
     let (folder, path) = outside(&world);
-    std::fs::write(folder.join("msgmax"), "untouched").expect("write");
+    let file = folder.join("msgmax");
+    std::fs::write(&file, "untouched").expect("write");
+    let kept = |target: &str, done: &support::Done| {
+        let text = std::fs::read_to_string(&file).expect("read");
+        assert_eq!(text, "untouched", "a sysctl went elsewhere: {target}: {done:?}");
+        assert_ne!(done.code, 0, "something lies over /proc: {target}: {done:?}");
+    };
     for target in ["/proc/sys/kernel", "/proc/self", "/proc/1/attr", "/proc/../proc/sys"] {
         let bind = format!("{path}:{target}");
         let done = world.script(&["-v", &bind, "--sysctl", "kernel.msgmax=9000"], "true");
-        assert!(done.code != 0 && done.err.contains("inside /proc"), "{target}: {done:?}");
+        kept(target, &done);
+        assert!(done.err.contains("inside /proc"), "{target}: {done:?}");
     }
-    // By a link in the image.
-    let members: [(EntryType, &str, &[u8]); 2] = [
+    // By a link in the image, whose own /proc has the folders that it leads to.
+    let members: [(EntryType, &str, &[u8]); 4] = [
+        (EntryType::Directory, "proc/sys/kernel", b""),
+        (EntryType::Directory, "proc/self/attr", b""),
         (EntryType::Symlink, "way", b"proc/sys/kernel"),
         (EntryType::Symlink, "self", b"/proc/self"),
     ];
@@ -77,14 +101,12 @@ fn cve_2025_52881_and_2019_19921_nothing_lies_over_proc() {
     for target in ["/way", "/self/attr"] {
         let bind = format!("{path}:{target}");
         let done = run(&world, &["-v", &bind, "--sysctl", "kernel.msgmax=9000"], &["true"]);
-        assert_ne!(done.code, 0, "{target}: {done:?}");
+        kept(target, &done);
         let done = run(&world, &["--tmpfs", target], &["true"]);
-        assert_ne!(done.code, 0, "{target}: {done:?}");
+        kept(target, &done);
     }
-    let text = std::fs::read_to_string(folder.join("msgmax")).expect("read");
-    assert_eq!(text, "untouched");
     // What only tells may be replaced.
-    let file = folder.join("msgmax").display().to_string();
+    let file = file.display().to_string();
     let done = world.script(&["-v", &format!("{file}:/proc/uptime:ro")], "cat /proc/uptime");
     assert_eq!(done.out, "untouched", "{done:?}");
     world.finish();
@@ -131,11 +153,16 @@ fn cve_2022_23648_a_volume_gets_the_images_files_not_the_hosts() {
         let done = run(
             &world,
             &["-v", &flag],
-            &["sh", "-c", "find / -xdev -name secret 2>/dev/null; true"],
+            &[
+                "sh",
+                "-c",
+                "busybox find / -path /proc -prune -o -path /sys -prune -o -name secret -print; true",
+            ],
         );
-        assert!(!done.out.contains("secret"), "{target}: {done:?}");
+        assert!(!done.out.contains("secret"), "the host's file came along: {target}: {done:?}");
         let data = world.ok(&["volume", "inspect", "-f", "{{.Mountpoint}}", "v1"]);
-        assert_eq!(std::fs::read_dir(data).expect("read").count(), 0, "{target}");
+        let names = std::fs::read_dir(data).expect("read").count();
+        assert_eq!(names, 0, "the host's file came along: {target}");
         world.ok(&["volume", "rm", "v1"]);
     }
     world.finish();
@@ -149,7 +176,7 @@ fn cve_2015_3631_images_cannot_ask_for_volumes_over_our_mounts() {
         let mut import = world.command(&["import", "-c", &change, "-", "bad"]);
         assert_eq!(support::feed(&mut import, &support::busybox_tar()).code, 0);
         let done = run(&world, &[], &["true"]);
-        assert_ne!(done.code, 0, "{path}: {done:?}");
+        assert_ne!(done.code, 0, "a volume lies over ours: {path}: {done:?}");
     }
     world.ok(&["volume", "prune", "-f"]);
     world.finish();
@@ -166,10 +193,12 @@ fn cve_2021_43816_files_over_ours_stay_the_hosts() {
         let bind = format!("{}:{target}:ro", file.display());
         let flags = ["-v", &bind, "--add-host", "db:10.0.0.1", "--dns", "9.9.9.9"];
         let done = world.script(&flags, &format!("cat {target}; echo x >>{target}"));
-        assert_eq!(done.out, "127.0.0.1 mine\n", "{done:?}");
+        let text = std::fs::read_to_string(&file).expect("read");
+        assert_eq!(text, "127.0.0.1 mine\n", "the host's file was written: {done:?}");
         let stat = file.metadata().expect("stat");
-        assert_eq!((stat.mode() & 0o7777, stat.uid(), stat.gid()), (0o640, 7, 8));
-        assert_eq!(std::fs::read_to_string(&file).expect("read"), "127.0.0.1 mine\n");
+        let stat = (stat.mode() & 0o7777, stat.uid(), stat.gid());
+        assert_eq!(stat, (0o640, 7, 8), "the host's file was changed: {done:?}");
+        assert_eq!(done.out, "127.0.0.1 mine\n", "{done:?}");
     }
     world.finish();
 }
@@ -200,7 +229,8 @@ fn cve_2021_21334_environments_do_not_mix() {
             .filter(|line| line.starts_with("OWN_") || line.starts_with("SAME"))
             .collect();
         let want = [format!("OWN_{number}=v{number}"), format!("SAME={number}")];
-        assert_eq!(own, want.iter().map(String::as_str).collect(), "{number}");
+        let want = want.iter().map(String::as_str).collect();
+        assert_eq!(own, want, "{number} has another's environment");
     }
     world.finish();
 }
@@ -237,7 +267,7 @@ fn cve_2021_41091_nobody_else_enters_our_folders() {
     assert!(command.status().expect("sh").success());
     for folder in [world.root(), world.run_folder()] {
         let mode = folder.metadata().expect("stat").mode() & 0o777;
-        assert_eq!(mode, 0o700, "{}: {mode:o}", folder.display());
+        assert_eq!(mode, 0o700, "others may enter {}: {mode:o}", folder.display());
         for entry in std::fs::read_dir(&folder).expect("read").flatten() {
             let stat = entry.metadata().expect("stat");
             let mode = stat.mode() & 0o777;
@@ -253,21 +283,38 @@ fn cve_2021_41091_nobody_else_enters_our_folders() {
 fn cve_2015_3627_links_do_no_harm_at_later_starts() {
     let world = World::new();
     let (folder, path) = outside(&world);
-    let id =
-        world.ok(&["create", "--net", "none", "-v", "/etc/hostname:/mnt/f", "bb", "sleep", "99"]);
+    std::fs::write(folder.join("passwd"), "web:x:4242:4242::/:/bin/sh\n").expect("write");
+    let given = world.folder.join("given");
+    std::fs::write(&given, "x").expect("write");
+    let bind = format!("{}:/mnt/f", given.display());
+    let words = ["create", "--net", "none", "-v", &bind, "-v", "data:/data/v", "--tmpfs", "/run/t"];
+    let more = ["-w", "/work/w", "-u", "web", "bb", "sleep", "99"];
+    let id = world.ok(&[&words[..], &more].concat());
+    let names = || std::fs::read_dir(&folder).expect("read").count();
     for round in 0..3 {
-        world.ok(&["start", &id]);
-        // Now the container changes what the next start uses.
-        let script = format!(
-            "rm -rf /work; ln -sfn {path} /work; ln -sf {path}/passwd /tmp/p; \
-             cp /etc/passwd /tmp/q 2>/dev/null; true"
-        );
-        world.ok(&["exec", &id, "sh", "-c", &script]);
-        let done = world.coracle(&["exec", "-w", "/work", &id, "sh", "-c", "touch made; pwd -P"]);
-        assert!(!folder.join("made").exists(), "round {round}: {done:?}");
+        let done = world.coracle(&["start", &id]);
+        assert_eq!(names(), 1, "round {round}: something was made on the host: {done:?}");
+        assert!(round > 0 || done.code == 0, "{done:?}");
+        if done.code == 0 {
+            // Now the container changes what the next start uses.
+            let script = format!(
+                "for d in mnt data run work; do busybox mv /$d /$d.old; \
+                 busybox ln -s {path} /$d; done; busybox ln -sf {path}/passwd /etc/passwd"
+            );
+            world.ok(&["exec", "-u", "0", "-w", "/", &id, "sh", "-c", &script]);
+        }
         world.ok(&["stop", "-t", "0", &id]);
     }
     world.ok(&["rm", &id]);
-    assert_eq!(std::fs::read_dir(folder).expect("read").count(), 0);
+    world.ok(&["volume", "rm", "data"]);
+    // And what exec uses.
+    let id = world.ok(&["run", "-d", "--net", "none", "bb", "sleep", "99"]);
+    let script = format!("busybox ln -s {path} /work; busybox ln -sf {path}/passwd /etc/passwd");
+    world.ok(&["exec", &id, "sh", "-c", &script]);
+    let done = world.coracle(&["exec", "-w", "/work", &id, "touch", "made"]);
+    assert_eq!(names(), 1, "exec made something on the host: {done:?}");
+    let done = world.coracle(&["exec", "-u", "web", &id, "id", "-u"]);
+    assert_ne!(done.out, "4242\n", "exec takes the host's users: {done:?}");
+    world.ok(&["rm", "-f", &id]);
     world.finish();
 }

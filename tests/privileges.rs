@@ -66,6 +66,17 @@ fn the_privileged_get_the_hosts_devices_and_writable_system_paths() {
 }
 
 #[test]
+fn the_privileged_may_make_cgroups_and_leave_none() {
+    let world = World::new();
+    // Version 1 shows none.
+    let script = "cd /sys/fs/cgroup; if test -e cgroup.procs; then mkdir -p a/b c; \
+                  sh -c 'echo $$ >a/b/cgroup.procs; exec sleep 9' & sleep 0.2; fi; echo made";
+    let done = world.script(&["--privileged"], script);
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, "made\n", ""));
+    world.finish();
+}
+
+#[test]
 fn devices_are_given_with_their_rights() {
     let world = World::new();
     let open =

@@ -1,10 +1,11 @@
 //! The shape of the house, read from `cargo metadata` and the sources: who imports whom, where
-//! `unsafe` may be, and under which licences the dependencies are.
+//! `unsafe` may be, under which licences the dependencies are, and that each hostile test has its weakened
+//! build.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -133,4 +134,50 @@ fn licences_are_permissive() {
         });
         assert!(good, "{name}: {licence}");
     }
+}
+
+/// `PROGRAM NAME` of each test in these programs.
+fn tests(folder: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).expect("read").flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let Some(program) = file.strip_suffix(".rs") else { continue };
+        let text = std::fs::read_to_string(entry.path()).expect("read");
+        for (marker, line) in text.lines().zip(text.lines().skip(1)) {
+            let name = line.strip_prefix("fn ").and_then(|rest| rest.split_once('('));
+            if let ("#[test]", Some((name, _))) = (marker, name) {
+                names.insert(format!("{program} {name}"));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn hostile_tests_have_their_weakened_builds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut named = BTreeSet::new();
+    for entry in std::fs::read_dir(folder.join("weakened")).expect("read").flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let before = match file.as_str() {
+            "none" => "",
+            name if name.ends_with(".diff") => "test: ",
+            _ => continue,
+        };
+        let text = std::fs::read_to_string(entry.path()).expect("read");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let lines = lines.filter_map(|line| line.strip_prefix(before)?.split_once(": "));
+        let found = named.len();
+        named.extend(lines.map(|(test, _)| test.to_string()));
+        assert!(named.len() > found || !before.is_empty(), "{file} names nothing");
+    }
+    let tests = tests(&folder);
+    let gone: Vec<_> = named.iter().filter(|name| !tests.contains(*name)).collect();
+    assert!(gone.is_empty(), "tests/weakened names what is no test: {gone:?}");
+    let lacking: Vec<_> =
+        tests.iter().filter(|name| name.starts_with("escape") && !named.contains(*name)).collect();
+    assert!(
+        lacking.is_empty(),
+        "without a weakened build, and not in tests/weakened/none: {lacking:?}"
+    );
 }

@@ -92,6 +92,11 @@ fn its_root_is_nobody_on_the_host() {
     // Flags that others write for it.
     let flags =
         [&REMAP[..], &["--oom-score-adj", "500", "--cap-drop", "ALL", "--read-only"]].concat();
+    let domain = mapped.inside(
+        &[&REMAP[..], &["--domainname", "d.e"]].concat(),
+        "cat /proc/sys/kernel/domainname",
+    );
+    assert_eq!(domain, "d.e");
     let seen = mapped.inside(&flags, "cat /proc/self/oom_score_adj; grep CapBnd /proc/self/status");
     assert_eq!(seen, "500\nCapBnd:\t0000000000000000");
     mapped.world.finish();
@@ -201,5 +206,75 @@ fn a_terminal_and_the_settings() {
     ] {
         mapped.refused(flags, want);
     }
+    mapped.world.finish();
+}
+
+/// Says so when it can look into a process of ours that is on its way in.
+const SPY: &str = r#"
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(void) {
+    char path[300], to[4096];
+    struct dirent *entry;
+    for (DIR *proc = opendir("/proc");; rewinddir(proc))
+        while ((entry = readdir(proc))) {
+            snprintf(path, sizeof path, "/proc/%s/exe", entry->d_name);
+            ssize_t length = readlink(path, to, sizeof to - 1);
+            if (length > 0 && (to[length] = 0, strstr(to, "coracle"))) {
+                puts(to);
+                return 0;
+            }
+        }
+}
+"#;
+
+/// 2016-9962: whoever has SYS_PTRACE inside reads /proc/PID of all there, but of what the kernel calls
+/// dumpable: a process that has not become the program yet has descriptors, and memory, of the host's.
+#[test]
+fn cve_2016_9962_a_process_on_its_way_in_cannot_be_looked_into() {
+    let mapped = Mapped::new("{}");
+    let (source, spy) = (mapped.world.folder.join("spy.c"), mapped.world.folder.join("spy"));
+    std::fs::write(&source, SPY).expect("write");
+    let done = Command::new("cc").arg("-static").arg("-o").arg(&spy).arg(&source).output();
+    assert!(done.expect("cc").status.success());
+    let bind = format!("{}:/spy:ro", spy.display());
+    let words = ["run", "-d", "--net", "none", "--userns", "remap", "--cap-add", "SYS_PTRACE"];
+    let more = ["--name", "spy", "-v", &bind, "bb", "sh", "-c", "echo ready; exec /spy"];
+    mapped.ok(&[&words[..], &more].concat());
+    let said = || mapped.ok(&["logs", "spy"]);
+    mapped.world.until("the spy", || said() == "ready");
+    for round in 0..40 {
+        mapped.coracle(&["exec", "spy", "true"]);
+        assert_eq!(said(), "ready", "round {round}: the spy has looked into ours");
+    }
+    assert_eq!(mapped.ok(&["inspect", "-f", "{{.State.Running}}", "spy"]), "true");
+    mapped.ok(&["rm", "-f", "spy"]);
+    mapped.world.finish();
+}
+
+/// 2021-21284: the container's root, which is somebody on the host, has no way to what is kept.
+#[test]
+fn cve_2021_21284_the_mapped_root_does_not_reach_the_store() {
+    let mapped = Mapped::new("{}");
+    let script = "touch /f /own/f; mkdir /own/d; exec sleep 1000";
+    let words = ["run", "-d", "--net", "none", "--userns", "remap", "--name", "web"];
+    mapped.ok(&[&words[..], &["-v", "data:/own", "bb", "sh", "-c", script]].concat());
+    mapped.world.until("its file", || mapped.ok(&["exec", "web", "ls", "/own"]) == "d\nf");
+    let (root, run) = (mapped.world.root(), mapped.world.run_folder());
+    for folder in [&root, &run] {
+        for attempt in ["ls \"$0\"", "cd \"$0\"", "touch \"$0/made\"", "ls \"$0\"/*/"] {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=100000", "--regid=100000", "--clear-groups", "sh", "-c"]);
+            let done = Done::from(command.arg(attempt).arg(folder).output().expect("setpriv"));
+            assert_ne!(done.code, 0, "{attempt} reaches {}: {done:?}", folder.display());
+        }
+    }
+    let find = Command::new("find").arg(&root).args(["-uid", "+99999"]).output().expect("find");
+    let found = Done::from(find);
+    assert_eq!((found.code, found.out.as_str()), (0, ""), "files of the mapped root: {found:?}");
+    mapped.ok(&["rm", "-f", "web"]);
+    mapped.ok(&["volume", "rm", "data"]);
     mapped.world.finish();
 }

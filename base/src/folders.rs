@@ -25,6 +25,8 @@ json_object! {
         "max-window" ? => pub max_window: String,
         /// Whose subordinate ids containers have; `default` for one of the usual users.
         "userns-remap" ? => pub userns_remap: String,
+        /// Containers have SELinux labels without being asked.
+        "selinux-enabled" ? => pub selinux_enabled: bool,
         /// Members for others.
         ..pub rest: Rest,
     }

@@ -85,17 +85,27 @@ pub fn jobs(folder: &Path) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
+/// The 1,024 categories that docker gives to containers: the language has no loop.
+fn categories() -> String {
+    let names = || (0..1024).map(|number| format!("c{number}"));
+    let all: String = names().map(|name| format!("(category {name})\n")).collect();
+    format!("{all}(categoryorder ({}))\n", names().collect::<Vec<_>>().join(" "))
+}
+
 /// A policy as the kernel takes it.
 fn compiled_cil(path: &Path) -> Result<Vec<u8>> {
     let to = std::env::temp_dir().join(format!("coracle-policy-{}", std::process::id()));
+    let more = to.with_extension("cil");
+    std::fs::write(&more, categories()).on_path("write", &more)?;
     let output = Command::new("secilc")
         .args(["-M", "true", "-c", "31", "-f", "/dev/null", "-o"])
-        .args([&to, path])
+        .args([&to, &more, path])
         .stdin(Stdio::null())
         .output()
         .on("start", "secilc")?;
     let bytes = std::fs::read(&to);
     let _ = std::fs::remove_file(&to);
+    let _ = std::fs::remove_file(&more);
     match bytes {
         Ok(bytes) if output.status.success() => Ok(bytes),
         _ => {

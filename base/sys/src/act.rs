@@ -142,6 +142,11 @@ impl Walker {
                 // SAFETY: the name's length is given.
                 check_int(unsafe { libc::sethostname(name.as_ptr(), name.to_bytes().len()) })?;
             }
+            Operation::Domainname => {
+                let name = text(cursor)?;
+                // SAFETY: the name's length is given.
+                check_int(unsafe { libc::setdomainname(name.as_ptr(), name.to_bytes().len()) })?;
+            }
             Operation::Propagation => {
                 let flags = number(cursor)?;
                 mounts::mount(c"none", c"/", c"", flags | libc::MS_REC as u64, c"")?;

@@ -29,6 +29,8 @@ pub enum Operation {
     LoopbackUp,
     /// `name`
     Hostname,
+    /// `name`
+    Domainname,
     /// `source, target, type, flags, data`: mount(2); the target is relative to the new root.
     Mount,
     /// `type, target, list of data`: mount(2) with the first data that the kernel understands.
@@ -116,13 +118,14 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [Operation; 46] = [
+    const ALL: [Operation; 47] = [
         Operation::Unshare,
         Operation::Join,
         Operation::Fork,
         Operation::Propagation,
         Operation::LoopbackUp,
         Operation::Hostname,
+        Operation::Domainname,
         Operation::Mount,
         Operation::MountFirst,
         Operation::MountIn,

@@ -29,7 +29,12 @@ pub fn main(words: &[String]) -> ExitCode {
         "fork" => fork(number(1)),
         "id" => print(&format!("{}:{} pid {}", getuid().as_raw(), getgid().as_raw(), getpid())),
         "cat" => cat(word(1)),
-        "write" => std::fs::write(word(1), word(2)),
+        "write" => {
+            let above = std::path::Path::new(word(1)).parent();
+            above
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::fs::write(word(1), word(2)))
+        }
         "keep" => keep(word(1), word(2)),
         "count" => (1..=number(1)).try_for_each(|line| print(&format!("line {line}"))),
         "list" => list(word(1)),
@@ -38,7 +43,8 @@ pub fn main(words: &[String]) -> ExitCode {
         "kill-9" => kill_9(word(1)),
         "cgroup" => cgroup(word(1)),
         "label" => label(word(1)),
-        "copy" => std::fs::copy(word(1), word(2)).map(drop),
+        // With one write: the kernel takes a policy whole.
+        "copy" => std::fs::read(word(1)).and_then(|bytes| std::fs::write(word(2), bytes)),
         "fill" => fill(word(1), number(2)),
         "mark" => power_cut::mark(crate::disk::DEVICE, number(1)).map_err(other),
         "versions" => power_cut::example::versions(word(1) == "sync").map_err(other),

@@ -5,7 +5,7 @@ use crate::container::{Container, Process, Record, State, Status, write_file};
 use crate::monitor;
 use crate::security::{self, Security};
 use crate::volume::mounts::{self, Ready};
-use crate::{given, health, idmaps, namespaces, resources, runconfig};
+use crate::{given, health, idmaps, namespaces, resources, runconfig, selinux};
 use base::{Error, OnError, Result};
 use base_http::api::exec::ExecConfig;
 use base_http::api::host_config::HostConfig;
@@ -117,6 +117,11 @@ fn program(
     })
 }
 
+fn security_of(engine: &Engine, record: &Record) -> Result<Security> {
+    let labelled = engine.folders().settings.selinux_enabled;
+    security::of(&record.host_config, &record.id, labelled)
+}
+
 /// Starts one more process in a container that runs.
 pub(crate) fn exec(
     engine: &Engine,
@@ -125,7 +130,7 @@ pub(crate) fn exec(
     stdio: &Stdio,
 ) -> Result<Started> {
     let record = &container.record;
-    let mut security = security::of(&record.host_config)?;
+    let mut security = security_of(engine, record)?;
     if config.privileged {
         // As docker: capabilities, not devices; and the filter would forbid what they allow.
         security.capabilities = Capabilities::all();
@@ -170,7 +175,7 @@ fn spec(
 ) -> Result<Spec> {
     let record = &container.record;
     let (config, host) = (&record.config, &record.host_config);
-    let security = security::of(host)?;
+    let security = security_of(engine, record)?;
     let devices = given::devices(host)?;
     let ids = engine.ids_of(host)?;
     idmaps::check(host, ids)?;
@@ -189,6 +194,11 @@ fn spec(
         true => None,
     };
     let mount_label = security.selinux.as_ref().map(|labels| labels.mount.clone());
+    for bind in &mut binds {
+        let mut mounts = record.mounts.iter();
+        let mount = mounts.find(|mount| mount.target == bind.target);
+        bind.label = mount.and_then(|mount| selinux::of_files(&mount.mode, mount_label.as_deref()));
+    }
     for one in file_systems.iter_mut().filter(|one| one.kind == "tmpfs") {
         let label = libcontainer::label_option(mount_label.as_deref());
         one.options = [&one.options, &label].map(String::as_str).concat();
@@ -204,6 +214,7 @@ fn spec(
         privileged: host.privileged,
         system_paths: security.system_paths,
         hostname: config.hostname.clone(),
+        domainname: config.domainname.clone(),
         program: program(record, security, config.tty, ids)?,
         namespaces: namespaces::open(engine, host)?,
         sysctls: namespaces::sysctls(record),
@@ -290,7 +301,7 @@ pub(crate) fn check(engine: &Engine, container: &Record) -> Result<Vec<String>> 
             return Err(Error::not_found(format!("network {other} not found")));
         }
     }
-    if security::of(host)?.lacks_filter {
+    if security_of(engine, container)?.lacks_filter {
         warnings.push(
             "seccomp is not enabled in your kernel (kernel option CONFIG_SECCOMP_FILTER): the container \
              runs without a filter of system calls."

@@ -105,12 +105,7 @@ fn check_sysctls(host: &HostConfig) -> Result<()> {
 pub(crate) fn sysctls(record: &Record) -> Vec<(String, String)> {
     let host = &record.host_config;
     let path = |name: &String| name.replace('.', "/");
-    let mut list: Vec<(String, String)> =
-        host.sysctls.iter().map(|(name, value)| (path(name), value.clone())).collect();
-    if !record.config.domainname.is_empty() && host.uts_mode.is_empty() {
-        list.push(("kernel/domainname".to_string(), record.config.domainname.clone()));
-    }
-    list
+    host.sysctls.iter().map(|(name, value)| (path(name), value.clone())).collect()
 }
 
 /// Opens the namespaces that are shared.

@@ -27,8 +27,8 @@ fn invalid(option: &str) -> Error {
     Error::bad_input(format!("invalid --security-opt 2: {option:?}"))
 }
 
-/// Reads them. What this machine cannot do is refused.
-pub(crate) fn of(host: &HostConfig) -> Result<Security> {
+/// Reads them. What this machine cannot do is refused. `labelled`: SELinux, also if nobody asks.
+pub(crate) fn of(host: &HostConfig, id: &str, labelled: bool) -> Result<Security> {
     let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
     let capabilities = if host.privileged {
         Capabilities::all()
@@ -38,7 +38,6 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
     let mut profile = None;
     let mut no_new_privileges = false;
     let mut apparmor = None;
-    let mut options = Vec::new();
     for option in host.security_opt.iter().flatten() {
         if option == "no-new-privileges" {
             no_new_privileges = true;
@@ -57,7 +56,6 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
             ("apparmor", profile) => apparmor = Some(profile),
             ("label", option) => {
                 selinux::check(option)?;
-                options.push(option);
             }
             _ => return Err(invalid(option)),
         }
@@ -86,8 +84,7 @@ pub(crate) fn of(host: &HostConfig) -> Result<Security> {
     };
     let system_paths = unconfined(&host.masked_paths)? & unconfined(&host.readonly_paths)?;
     let apparmor = labels::apparmor(apparmor, host.privileged)?;
-    // docker gives the privileged none.
-    let selinux = if host.privileged { None } else { selinux::labels(&options) };
+    let selinux = selinux::labels(host, id, labelled);
     Ok(Security {
         capabilities,
         no_new_privileges,
@@ -105,7 +102,7 @@ mod tests {
 
     fn with(options: &[&str]) -> Result<Security> {
         let options = options.iter().map(|option| option.to_string()).collect();
-        of(&HostConfig { security_opt: Some(options), ..HostConfig::default() })
+        of(&HostConfig { security_opt: Some(options), ..HostConfig::default() }, "", false)
     }
 
     #[test]
@@ -132,7 +129,7 @@ mod tests {
     #[test]
     fn the_privileged_have_everything() {
         let host = HostConfig { privileged: true, ..HostConfig::default() };
-        let security = of(&host).expect("privileged");
+        let security = of(&host, "", false).expect("privileged");
         assert_eq!(security.seccomp, Seccomp::Unconfined);
         assert_eq!(security.capabilities, Capabilities::all());
     }

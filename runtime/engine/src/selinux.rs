@@ -1,8 +1,9 @@
 //! `--security-opt label=`: the contexts that SELinux shall give to a container's processes and to its
-//! mounts. The parts that nobody names are those of the policy's file `lxc_contexts`.
+//! mounts. The parts that nobody names are those of the policy's file `lxc_contexts`, and two categories
+//! that no other container has, so that none reaches another's files.
 //!
-//! A container for which nobody asks for a label gets none, as with docker's daemon without
-//! `--selinux-enabled`; where SELinux is off, labels are read and mean nothing, as with docker.
+//! A container for which nobody asks for a label gets none, unless the settings say `selinux-enabled`, as
+//! docker's; where SELinux is off, labels are read and mean nothing, as with docker.
 
 use base::{Error, Result};
 use base_http::api::host_config::HostConfig;
@@ -34,21 +35,60 @@ pub(crate) fn check(option: &str) -> Result<()> {
     }
 }
 
-/// The contexts of a container with these options, where there is SELinux.
-pub(crate) fn labels(options: &[&str]) -> Option<Labels> {
-    if options.is_empty() || !Path::new(ENABLED).exists() {
-        return None;
-    }
-    merged(options, &defaults())
-}
-
-/// The contexts as `inspect` shows them.
-pub(crate) fn shown(host: &HostConfig) -> Labels {
+/// The contexts of a container, where there is SELinux. `by_default`: also if it does not ask.
+pub(crate) fn labels(host: &HostConfig, id: &str, by_default: bool) -> Option<Labels> {
     let options = host.security_opt.iter().flatten();
     let options: Vec<&str> =
         options.filter_map(|one| one.strip_prefix("label")?.get(1..)).collect();
-    let found = if host.privileged { None } else { labels(&options) };
-    found.unwrap_or_default()
+    // As docker: what sees the host's processes or memory is not kept from its files.
+    let shares = [&host.ipc_mode, &host.pid_mode].into_iter().any(|mode| mode == "host");
+    let asks = !options.is_empty() || by_default && !shares;
+    if host.privileged || !asks || !Path::new(ENABLED).exists() {
+        return None;
+    }
+    // Who shares another's memory or processes has its categories.
+    let mut others = [&host.ipc_mode, &host.pid_mode].into_iter();
+    let other = others.find_map(|mode| mode.strip_prefix("container:"));
+    merged(&options, &defaults(), &level(other.unwrap_or(id)))
+}
+
+/// The level of a container: two different categories of 1,024, as docker draws them, from its id.
+fn level(id: &str) -> String {
+    let end = id.get(id.len().saturating_sub(5)..).unwrap_or_default();
+    let number = u32::from_str_radix(end, 16).unwrap_or(0);
+    let (one, other) = (number >> 10 & 1023, number & 1023);
+    let other = if one == other { other ^ 1 } else { other };
+    format!("s0:c{},c{}", one.min(other), one.max(other))
+}
+
+/// An id for a new container; if it has labels, with a level that none of these has.
+pub(crate) fn new_id(
+    host: &HostConfig,
+    by_default: bool,
+    others: impl FnOnce() -> Result<Vec<String>>,
+) -> Result<String> {
+    let first = base::text::id::new()?;
+    if labels(host, &first, by_default).is_none() {
+        return Ok(first);
+    }
+    let taken: Vec<String> = others()?.iter().map(|id| level(id)).collect();
+    let mut id = first;
+    for _ in 0..1000 {
+        if !taken.contains(&level(&id)) {
+            break;
+        }
+        id = base::text::id::new()?;
+    }
+    Ok(id)
+}
+
+/// What the files of a bind or volume with these options shall be called, if one of them says so:
+/// `Z` for this container alone, `z` for all of them.
+pub(crate) fn of_files(mode: &str, label: Option<&str>) -> Option<String> {
+    let label = label?;
+    let has = |wanted| mode.split(',').any(|option| option == wanted);
+    let shared = || label.splitn(4, ':').take(3).chain(["s0"]).collect::<Vec<_>>().join(":");
+    if has("Z") { Some(label.to_string()) } else { has("z").then(shared) }
 }
 
 /// What the policy says: `process = "…"`, `file = "…"`.
@@ -75,10 +115,13 @@ fn value(text: &str, key: &str) -> Option<String> {
     })
 }
 
-fn merged(options: &[&str], defaults: &Labels) -> Option<Labels> {
+fn merged(options: &[&str], defaults: &Labels, level: &str) -> Option<Labels> {
     // user:role:type:level, whose level has colons of its own.
     let parts = |text: &str| -> Vec<String> { text.splitn(4, ':').map(str::to_string).collect() };
     let (mut process, mut mount) = (parts(&defaults.process), parts(&defaults.mount));
+    for last in [&mut process, &mut mount].into_iter().filter_map(|parts| parts.get_mut(3)) {
+        *last = level.to_string();
+    }
     for option in options {
         let (name, value) = option.split_once(':').unwrap_or((option, ""));
         let mut set = |of_process: bool, of_mount: bool, place: usize| {
@@ -108,7 +151,11 @@ mod tests {
     fn options_change_their_part() {
         let defaults = Labels { process: PROCESS.to_string(), mount: FILE.to_string() };
         for (options, process, mount) in [
-            (&["type:spc_t"][..], "system_u:system_r:spc_t:s0", FILE),
+            (
+                &["type:spc_t"][..],
+                "system_u:system_r:spc_t:s0:c3,c4",
+                "system_u:object_r:container_file_t:s0:c3,c4",
+            ),
             (
                 &["level:s0:c1,c2"],
                 "system_u:system_r:container_t:s0:c1,c2",
@@ -120,14 +167,30 @@ mod tests {
                 "u:object_r:f:s1",
             ),
         ] {
-            let labels = merged(options, &defaults).expect("labels");
+            let labels = merged(options, &defaults, "s0:c3,c4").expect("labels");
             assert_eq!((labels.process.as_str(), labels.mount.as_str()), (process, mount));
         }
-        assert_eq!(merged(&["type:a", "disable"], &defaults), None);
+        assert_eq!(merged(&["type:a", "disable"], &defaults, "s0"), None);
         let text = "# a\nprocess = \"a:b:c:s0\"\nfile=\"d\"\n";
         assert_eq!(value(text, "process").as_deref(), Some("a:b:c:s0"));
         assert_eq!(value(text, "file").as_deref(), Some("d"));
         assert_eq!(value(text, "x"), None);
+    }
+
+    #[test]
+    fn levels_are_two_categories_of_the_id() {
+        for (id, want) in
+            [("ab00000", "s0:c0,c1"), ("fffff", "s0:c1022,c1023"), ("ee00401", "s0:c0,c1")]
+        {
+            assert_eq!(level(id), want, "{id}");
+        }
+        let label = "u:object_r:t:s0:c1,c2";
+        for (mode, want) in
+            [("Z", Some(label)), ("ro,z", Some("u:object_r:t:s0")), ("ro", None), ("", None)]
+        {
+            assert_eq!(of_files(mode, Some(label)).as_deref(), want, "{mode}");
+        }
+        assert_eq!(of_files("z", None), None);
     }
 
     #[test]

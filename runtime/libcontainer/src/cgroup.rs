@@ -260,6 +260,7 @@ pub fn remove(id: &str) -> Result<()> {
             if result != Err(rustix::io::Errno::BUSY) {
                 break;
             }
+            remove_below(&folder);
             sleep_briefly();
         }
         if !matches!(result, Ok(()) | Err(rustix::io::Errno::NOENT)) && first_error.is_ok() {
@@ -267,6 +268,25 @@ pub fn remove(id: &str) -> Result<()> {
         }
     }
     first_error
+}
+
+/// The groups that a privileged container has made in its own.
+fn remove_below(folder: &Path) {
+    let mut found = vec![folder.to_path_buf()];
+    let mut next = 0;
+    while let Some(folder) = found.get(next) {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let below: Vec<_> = entries
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.path())
+            .collect();
+        found.extend(below);
+        next += 1;
+    }
+    // The lowest first; what is in use is tried again.
+    for folder in found.iter().skip(1).rev() {
+        let _ = base::paths::rmdir(folder);
+    }
 }
 
 fn sleep_briefly() {

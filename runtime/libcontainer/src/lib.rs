@@ -22,6 +22,7 @@ mod mounts;
 mod places;
 mod plan;
 mod prepare;
+mod relabel;
 mod root;
 pub mod seccomp;
 pub mod self_exe;

@@ -51,16 +51,23 @@ pub(crate) fn sys(
     let protection = if privileged { MountFlags::empty() } else { READ_ONLY };
     let flags = NOSUID | NODEV | NOEXEC | protection;
     let options = target::FOLDER | target::NO_LINKS;
+    let own_cgroup = |plan: &mut Plan, tolerate| {
+        if cgroup2 {
+            plan.mount(tolerate, "cgroup", "sys/fs/cgroup", "cgroup2", bits(flags), "");
+        }
+    };
     if host_network_in_user_namespace {
-        // sysfs belongs to the network namespace, which is not ours: the host's is shown.
-        let flags = bits(MountFlags::BIND | MountFlags::REC | NOSUID | NODEV | NOEXEC);
-        plan.mount_in(b"/sys", b"sys", "", flags, "", options | target::READ_ONLY);
+        // sysfs belongs to the network namespace, which is not ours: the host's is shown. Only its upper
+        // mount is read-only then, and some cgroups below are the user's own (CVE-2023-25809).
+        let bind = bits(MountFlags::BIND | MountFlags::REC | NOSUID | NODEV | NOEXEC);
+        plan.mount_in(b"/sys", b"sys", "", bind, "", options | target::READ_ONLY);
+        let (place, empty) = ("sys/fs/cgroup", bits(READ_ONLY | NOSUID | NODEV | NOEXEC));
+        plan.mount(Tolerate::Missing, "tmpfs", place, "tmpfs", empty, "nr_inodes=1");
+        own_cgroup(plan, Tolerate::Anything);
         return;
     }
     plan.mount_in(b"sysfs", b"sys", "sysfs", bits(flags), "", options);
-    if cgroup2 {
-        plan.mount(Tolerate::Missing, "cgroup", "sys/fs/cgroup", "cgroup2", bits(flags), "");
-    }
+    own_cgroup(plan, Tolerate::Missing);
 }
 
 /// What lies below /dev. `label`: the end of each mount's options. `terminal_group`: the group that terminals belong to, where it exists.

@@ -161,6 +161,10 @@ pub(crate) fn late(spec: &Spec, stdio: &Stdio, root: &Root<'_>) -> Result<Plan> 
     }
     if matches!(spec.namespaces.uts, Namespace::Own) {
         plan.step(Operation::Hostname, Tolerate::Nothing).text(spec.hostname.as_bytes());
+        // By the call: the file of the same name is the host's root's, whoever's the namespace is.
+        if !spec.domainname.is_empty() {
+            plan.step(Operation::Domainname, Tolerate::Nothing).text(spec.domainname.as_bytes());
+        }
     }
     let work = clean(&spec.program.folder);
     if !work.is_empty() {

@@ -100,6 +100,8 @@ pub struct Bind {
     pub copy_up: Option<PathBuf>,
     /// Its owners are the container's ids, whatever they are on the host: a volume.
     pub mapped: bool,
+    /// What SELinux shall call its files, on the host.
+    pub label: Option<String>,
 }
 
 impl Bind {
@@ -112,6 +114,7 @@ impl Bind {
             propagation: Propagation::Private,
             copy_up: None,
             mapped: false,
+            label: None,
         }
     }
 }
@@ -233,6 +236,8 @@ pub struct Spec {
     pub system_paths: bool,
     /// Host name inside.
     pub hostname: String,
+    /// NIS domain name inside; empty for the host's.
+    pub domainname: String,
     /// Its first process. Its working directory is made when it is missing.
     pub program: Program,
     /// Its namespaces.

@@ -18,7 +18,7 @@ use crate::kept_root::KeptRoot;
 use crate::mapped::Mapping;
 use crate::plan::{self, Root};
 use crate::spec::{Namespace, RootSource, SharedMemory, Spec, Stdio, UserNamespace};
-use crate::{aside, copy_up, devices, places, root, subordinate};
+use crate::{aside, copy_up, devices, places, relabel, root, subordinate};
 use base::sys::clone::{Answer, Child, Clone, namespace};
 use base::sys::pass::MOST_DESCRIPTORS;
 use base::sys::plan::{Operation, Plan};
@@ -223,6 +223,7 @@ fn act(
     };
     // A volume that is filled is another folder afterwards.
     copy_up::fill(spec, folder.as_fd(), mapping.as_ref())?;
+    relabel::binds(spec)?;
     let trees = places::trees(spec, mapping.as_ref())?;
     let tree_slots: Vec<Option<u64>> =
         trees.iter().map(|tree| tree.as_ref().map(|tree| slot(tree.as_fd()))).collect();

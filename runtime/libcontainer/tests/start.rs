@@ -56,6 +56,7 @@ impl Place {
             privileged: false,
             system_paths: false,
             hostname: "box".into(),
+            domainname: String::new(),
             program: Program {
                 arguments: ["sh", "-c", script].map(String::from).to_vec(),
                 environment: vec!["PATH=/bin".into()],

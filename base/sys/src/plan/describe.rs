@@ -16,6 +16,7 @@ pub(super) fn describe_step(cursor: &mut Cursor<'_>) -> Option<(&'static str, St
         Operation::Propagation => ("mount", "/ (propagation)".into()),
         Operation::LoopbackUp => ("bring up", "lo".into()),
         Operation::Hostname => ("sethostname", printable(cursor.text()?.to_bytes())),
+        Operation::Domainname => ("setdomainname", printable(cursor.text()?.to_bytes())),
         Operation::Mount | Operation::MountFirst | Operation::MountIn => {
             let source = printable(cursor.text()?.to_bytes());
             let target = printable(cursor.text()?.to_bytes());

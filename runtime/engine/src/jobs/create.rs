@@ -2,7 +2,7 @@
 
 use crate::container::{Container, Record};
 use crate::volume::mounts;
-use crate::{Engine, execdriver, namespaces, resources, runconfig, sweep};
+use crate::{Engine, execdriver, namespaces, resources, runconfig, selinux, sweep};
 use base::files::Lock;
 use base::text::time::{now, rfc3339};
 use base::text::{id, name};
@@ -46,7 +46,12 @@ impl Create {
         sweep::claim(engine)?;
         let image = store.find(&config.image)?;
         let command = runconfig::merge(&mut config, &image.config)?;
-        let id = id::new()?;
+        let labelled = engine.folders().settings.selinux_enabled;
+        let others = || {
+            let list = engine.containers().list()?;
+            Ok(list.iter().map(|other| other.id().to_string()).collect())
+        };
+        let id = selinux::new_id(&host_config, labelled, others)?;
         namespaces::check(engine, &mut host_config, !config.hostname.is_empty())?;
         if config.hostname.is_empty() {
             let modes = [host_config.network_mode.as_str(), host_config.uts_mode.as_str()];

@@ -28,7 +28,12 @@ impl Inspect {
         let [hostname_path, hosts_path, resolv_conf_path] = files;
         let mounts = record.mounts.iter().map(shown).collect();
         let paused = is_paused(&state, &record);
-        let labels = crate::selinux::shown(&record.host_config);
+        let labels = crate::selinux::labels(
+            &record.host_config,
+            &record.id,
+            engine.folders().settings.selinux_enabled,
+        )
+        .unwrap_or_default();
         let mut command = record.command.into_iter();
         Ok(ContainerInspect {
             id: record.id,

@@ -134,8 +134,10 @@ pub(crate) fn short_form(text: &str) -> Result<Mount> {
             _ if PROPAGATIONS.contains(&option) && mount.kind == BIND => {
                 mount.propagation = option.to_string();
             }
+            // Read at the start, where SELinux is.
+            "z" | "Z" if !(options.contains('z') && options.contains('Z')) => (),
             // What is asked for is what happens anyway.
-            "" | "rw" | "z" | "Z" | "rbind" | "cached" | "delegated" | "consistent" => (),
+            "" | "rw" | "rbind" | "cached" | "delegated" | "consistent" => (),
             _ => return Err(wrong(text, &format!(": invalid mode: {option}"))),
         }
     }
@@ -204,6 +206,9 @@ fn from_container(containers: &Containers<'_>, text: &str) -> Result<Vec<Mount>>
     let mut mounts = container.record.mounts.clone();
     for mount in &mut mounts {
         mount.writable &= mode != "ro";
+        if ["z", "Z"].contains(&mode) {
+            mount.mode = mode.to_string();
+        }
         // It is the other container's.
         mount.anonymous = false;
     }
@@ -331,6 +336,7 @@ mod tests {
             "/a:b",
             "/a:/",
             "/a:/b:what",
+            "/a:/b:z,Z",
             "/a:/b:ro:x",
             "",
             "a/b:/x",
