@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_process_that_is_not_our_child_is_seen_to_end() {
         // A grandchild: the shell that started it has gone.
-        let script = "sleep 0.3 >/dev/null & echo $!";
+        let script = "sleep 0.3 >/dev/null 2>&1 & echo $!";
         let output = std::process::Command::new("sh").args(["-c", script]).output().expect("sh");
         let text = String::from_utf8_lossy(&output.stdout);
         let pid = Pid::from_raw(text.trim().parse().expect("pid")).expect("pid");
