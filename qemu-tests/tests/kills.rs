@@ -207,6 +207,8 @@ fn who_is_killed_leaves_the_old_state_or_the_new_one() {
     bench.dirty();
     let served = bench.trial.folder.join("served");
     hosted::three_in(&served, "amd64").expect("an image");
+    // In the namespace that `tests/run` makes it is down.
+    base::sys::loopback::up().expect("loopback");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
     let address = listener.local_addr().expect("address").to_string();
     serve(listener, &served);
