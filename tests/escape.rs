@@ -8,7 +8,7 @@ mod support;
 
 use std::process::Command;
 use support::World;
-use support::hostile::{image, run};
+use support::hostile::{image, outside, run};
 use tar::EntryType;
 
 /// A command of a copy of our program, for it is attacked.
@@ -20,9 +20,7 @@ fn by_copy(world: &World, words: &[&str]) -> Command {
     let plain = world.command(words);
     let mut command = Command::new(copy);
     command.args(plain.get_args()).stdin(std::process::Stdio::null());
-    for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        command.env(name, value);
-    }
+    support::same_environment(&plain, &mut command);
     command
 }
 
@@ -95,9 +93,7 @@ fn cve_2024_21626_a_working_directory_by_descriptor_stays_inside() {
 #[test]
 fn cve_2026_41579_and_2023_27561_links_in_the_place_of_our_mounts_are_refused() {
     let world = World::new();
-    let outside = world.folder.join("outside");
-    std::fs::create_dir(&outside).expect("mkdir");
-    let path = outside.to_string_lossy().into_owned();
+    let (outside, path) = outside(&world);
     for name in ["dev", "proc", "sys"] {
         for target in [path.as_str(), "/etc", "tmp", "."] {
             image(&world, &[(EntryType::Symlink, name, target.as_bytes())]);
@@ -118,9 +114,7 @@ fn cve_2016_9962_no_descriptor_of_the_hosts_is_seen() {
                 'ls /proc/self/fd; ls /proc/1/fd'";
     let mut shell = Command::new("sh");
     shell.args(["-c", line]).arg(support::binary());
-    for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        shell.env(name, value);
-    }
+    support::same_environment(&plain, &mut shell);
     let done: support::Done = shell.output().expect("sh").into();
     // ls has its folder as 3; the shell may have one more of its own, 10.
     for line in done.out.lines() {

@@ -6,7 +6,7 @@
 mod support;
 
 use support::World;
-use support::hostile::{run, saying};
+use support::hostile::{outside, run, saying};
 use tar::EntryType;
 
 #[test]
@@ -63,9 +63,7 @@ fn cve_2026_53488_labels_of_an_image_ask_for_nothing() {
 #[test]
 fn ghsa_q6r4_3wmg_fwcq_the_working_directory_is_made_inside() {
     let world = World::new();
-    let outside = world.folder.join("outside");
-    std::fs::create_dir(&outside).expect("mkdir");
-    let path = outside.display().to_string();
+    let (outside, path) = outside(&world);
     for (folder, user) in [("/out/made", "0"), ("/out/made", "web"), ("/out", "web")] {
         let config = serde_json::json!({ "WorkingDir": folder, "User": user });
         saying(&world, config, &[(EntryType::Symlink, "out", path.as_bytes())]);

@@ -8,15 +8,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use support::World;
-use support::hostile::{image, run};
+use support::hostile::{image, outside, run};
 use tar::EntryType;
-
-fn outside(world: &World) -> (std::path::PathBuf, String) {
-    let folder = world.folder.join("outside");
-    std::fs::create_dir_all(&folder).expect("mkdir");
-    let path = folder.to_string_lossy().into_owned();
-    (folder, path)
-}
 
 #[test]
 fn cve_2025_31133_masks_are_the_null_device_whatever_the_image_says() {
@@ -261,9 +254,7 @@ fn cve_2021_41091_nobody_else_enters_our_folders() {
     let plain = world.command(&["run", "--rm", "--net", "none", "-v", "data:/d", "hello"]);
     let mut command = std::process::Command::new("sh");
     command.args(["-c", script, "sh"]).arg(plain.get_program()).args(plain.get_args());
-    for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        command.env(name, value);
-    }
+    support::same_environment(&plain, &mut command);
     assert!(command.status().expect("sh").success());
     for folder in [world.root(), world.run_folder()] {
         let mode = folder.metadata().expect("stat").mode() & 0o777;

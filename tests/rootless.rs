@@ -333,9 +333,7 @@ fn cve_2023_25809_his_own_cgroups_cannot_be_written() {
             .args(plain.get_args())
             .current_dir(&user.home)
             .stdin(Stdio::null());
-        for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-            command.env(name, value);
-        }
+        support::same_environment(&plain, &mut command);
         let done = Done::from(command.output().expect("sh"));
         assert_eq!((done.code, done.out.as_str()), (0, ""), "--net {network}: {done:?}");
     }

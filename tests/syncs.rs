@@ -20,12 +20,7 @@ fn syncs(world: &World, words: &[&str]) -> Vec<String> {
         .arg(plain.get_program())
         .args(plain.get_args())
         .stdin(std::process::Stdio::null());
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => traced.env(name, value),
-            None => traced.env_remove(name),
-        };
-    }
+    support::same_environment(&plain, &mut traced);
     let done = traced.output().expect("start strace");
     assert!(done.status.success(), "{words:?}: {done:?}");
     let text = std::fs::read_to_string(&log).expect("read strace's log");

@@ -1,8 +1,8 @@
 //! A disk for a machine: an image with ext4, btrfs or f2fs on it.
 
+use crate::tool::system_tool;
 use base::{Error, OnError, Result};
 use std::path::Path;
-use std::process::Command;
 
 /// The disk inside the machine.
 pub const DEVICE: &str = "/dev/vda";
@@ -40,9 +40,7 @@ fn make_with(path: &Path, kind: &str, size: u64, spare: u64, folder: Option<&Pat
         }
         ("mke2fs", words, Some(((size - spare) / 4096).to_string()))
     };
-    let found = ["/usr/sbin/", "/sbin/"].map(|folder| [folder, program].concat());
-    let found = found.iter().find(|path| Path::new(path).exists());
-    let mut command = Command::new(found.map_or(program, String::as_str));
+    let mut command = system_tool(program);
     command.args(words);
     if let Some(folder) = folder {
         command.arg("-d").arg(folder);

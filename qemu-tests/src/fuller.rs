@@ -4,6 +4,7 @@
 use crate::disk;
 use crate::job::{Job, tests_of};
 use crate::kernels::KERNELS;
+use crate::tool::system_tool;
 use base::{Error, OnError, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -117,9 +118,7 @@ fn compiled_cil(path: &Path) -> Result<Vec<u8>> {
 
 /// A profile as the kernel takes it; nothing of this host's is asked or changed.
 fn compiled(path: &Path) -> Result<Vec<u8>> {
-    let found = ["/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"];
-    let program = found.into_iter().find(|path| Path::new(path).exists());
-    let output = Command::new(program.unwrap_or("apparmor_parser"))
+    let output = system_tool("apparmor_parser")
         .args(["--skip-kernel-load", "--skip-cache", "--stdout"])
         .arg(path)
         .stdin(Stdio::null())

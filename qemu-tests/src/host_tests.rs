@@ -4,7 +4,7 @@
 
 use crate::job::{Job, Test};
 use crate::kernels::KERNELS;
-use crate::tool::run;
+use crate::tool::{run, system_tool};
 use base::{Error, OnError, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -151,10 +151,7 @@ fn disk(cache: &Path, dist: &Path, programs: &[(&'static str, PathBuf)]) -> Resu
     }
     let image = cache.join("host-tests.disk");
     let _ = std::fs::remove_file(&image);
-    let tool =
-        ["/usr/sbin/mke2fs", "/sbin/mke2fs"].into_iter().find(|path| Path::new(path).exists());
-    let mut make = Command::new(tool.unwrap_or("mke2fs"));
-    run(make.args(["-q", "-t", "ext4", "-d"]).args([&tree, &image]).arg(DISK))?;
+    run(system_tool("mke2fs").args(["-q", "-t", "ext4", "-d"]).args([&tree, &image]).arg(DISK))?;
     let _ = std::fs::remove_dir_all(&tree);
     Ok(image)
 }

@@ -1,6 +1,7 @@
 //! Images that are made to break out.
 
 use super::{Done, World, busybox_tar, feed, nasty};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tar::EntryType;
 
@@ -8,6 +9,14 @@ use tar::EntryType;
 pub fn image(world: &World, members: &[(EntryType, &str, &[u8])]) {
     let done = feed(&mut world.command(&["import", "-", "bad"]), &layer(members));
     assert_eq!(done.code, 0, "{done:?}");
+}
+
+/// A folder of the host's that no image may reach, also as text.
+pub fn outside(world: &World) -> (PathBuf, String) {
+    let folder = world.folder.join("outside");
+    std::fs::create_dir_all(&folder).expect("mkdir");
+    let path = folder.to_string_lossy().into_owned();
+    (folder, path)
 }
 
 /// Its layer.
@@ -70,9 +79,7 @@ pub fn run(world: &World, flags: &[&str], command: &[&str]) -> Done {
     let plain = world.command(&words);
     let mut limited = Command::new("timeout");
     limited.args(["-s", "KILL", "20"]).arg(plain.get_program()).args(plain.get_args());
-    for (name, value) in plain.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        limited.env(name, value);
-    }
+    super::same_environment(&plain, &mut limited);
     let done: Done = limited.stdin(Stdio::null()).output().expect("timeout").into();
     // timeout(1) ends as what it has killed.
     assert!(![137, -9].contains(&done.code), "it hangs: {words:?}");

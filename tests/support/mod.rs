@@ -30,6 +30,16 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// For a command that another program starts: what its environment has and lacks.
+pub fn same_environment(from: &Command, to: &mut Command) {
+    for (name, value) in from.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
+}
+
 /// So many times as long as on a machine of its own, where the machine is an emulated one.
 pub fn patience() -> u32 {
     let factor = std::env::var("CORACLE_TEST_PATIENCE").ok();

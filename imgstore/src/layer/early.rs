@@ -7,6 +7,7 @@
 
 use base::{OnError, Result};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 /// So many files are worth a sync: a journal is written for each.
@@ -14,7 +15,7 @@ const FILES: u64 = 4096;
 
 /// The sync under way, of the file system that has this folder.
 pub(super) struct Early {
-    folder: OwnedFd,
+    folder: Arc<OwnedFd>,
     /// How many files there were when it began.
     files: u64,
     running: Option<JoinHandle<()>>,
@@ -23,7 +24,7 @@ pub(super) struct Early {
 impl Early {
     pub(super) fn new(folder: BorrowedFd<'_>) -> Result<Self> {
         let folder = rustix::io::fcntl_dupfd_cloexec(folder, 3).on("duplicate", "a descriptor")?;
-        Ok(Self { folder, files: 0, running: None })
+        Ok(Self { folder: Arc::new(folder), files: 0, running: None })
     }
 
     /// So many files there are now.
@@ -33,7 +34,7 @@ impl Early {
             return;
         }
         self.files = files;
-        let Ok(folder) = rustix::io::fcntl_dupfd_cloexec(&self.folder, 3) else { return };
+        let folder = self.folder.clone();
         let sync = move || {
             let _ = rustix::fs::syncfs(folder);
         };

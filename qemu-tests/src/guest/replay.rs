@@ -2,6 +2,7 @@
 
 use super::{IMAGES, say};
 use crate::power_cut::inside::{TEST, look_inside};
+use crate::power_cut::replay::Findings;
 use std::path::Path;
 
 /// How many states between two lines.
@@ -18,8 +19,13 @@ pub(super) fn run(order: &str) -> Result<(), String> {
     };
     let found = look_inside(order, Path::new(&archive), &progress)
         .map_err(|error| error.message().to_string())?;
+    tell(&found);
+    Ok(())
+}
+
+/// As [`crate::power_cut::inside`] reads it.
+pub(super) fn tell(found: &Findings) {
     found.reasons.iter().for_each(|reason| say(&format!("note bad {reason}")));
     say(&format!("{TEST} ok {} {}", found.states, found.wrong));
     say("end 1");
-    Ok(())
 }

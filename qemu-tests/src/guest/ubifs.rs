@@ -1,9 +1,9 @@
 //! Instead of tests: the story of the image store on ubifs, again and again, each time until ubifs cuts the power
 //! by itself ([`crate::power_cut::ubifs`]); then a look at what is left.
 
+use super::replay::tell;
 use super::runner::run as run_command;
-use super::{IMAGES, MODULES, mounted, say};
-use crate::power_cut::inside::TEST;
+use super::{IMAGES, MODULES, mounted};
 use crate::power_cut::look::Tool;
 use crate::power_cut::replay::Findings;
 use crate::power_cut::story::LOCAL;
@@ -77,9 +77,7 @@ pub(super) fn run(order: &str) -> Result<(), String> {
             break;
         }
     }
-    found.reasons.iter().for_each(|reason| say(&format!("note bad {reason}")));
-    say(&format!("{TEST} ok {} {}", found.states, found.wrong));
-    say("end 1");
+    tell(&found);
     Ok(())
 }
 

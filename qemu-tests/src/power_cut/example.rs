@@ -5,7 +5,6 @@
 use super::mark;
 use super::record::{Recording, record};
 use super::replay::{Amount, Findings, replay};
-use crate::console::Verdict;
 use crate::disk::DEVICE;
 use crate::job::{Fetched, Job, Place, Report, Test, commons};
 use crate::kernels::{KERNELS, Kernel};
@@ -118,11 +117,7 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<(Report, 
         for reason in found.reasons.iter().take(2) {
             let _ = writeln!(table, "        {reason}");
         }
-        let verdict = match (with_sync, found.wrong) {
-            (true, 0) | (false, 1..) => Verdict::Passed(String::new()),
-            (true, _) => Verdict::Failed("something was lost in spite of the syncs".to_string()),
-            (false, _) => Verdict::Failed("the bug on purpose was not found".to_string()),
-        };
+        let verdict = found.verdict(with_sync, "the bug on purpose was not found");
         verdicts.push((name.replace(' ', "-"), verdict));
         let _ = std::fs::remove_dir_all(&folder);
     }

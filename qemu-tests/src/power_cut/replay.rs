@@ -7,6 +7,7 @@
 use super::log::{Entry, Log};
 use super::record::Recording;
 use super::states::{State, states};
+use crate::console::Verdict;
 use base::{Error, OnError, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,16 @@ impl Findings {
         Ok(all)
     }
 
+    /// With syncs nothing may be lost; without them something must be, or `missed` is said.
+    #[must_use]
+    pub fn verdict(&self, with_sync: bool, missed: &str) -> Verdict {
+        match (with_sync, self.wrong) {
+            (true, 0) | (false, 1..) => Verdict::Passed(String::new()),
+            (true, _) => Verdict::Failed("something was lost in spite of the syncs".to_string()),
+            (false, _) => Verdict::Failed(missed.to_string()),
+        }
+    }
+
     /// One state more.
     pub fn add(&mut self, result: std::result::Result<(), String>) {
         self.states += 1;
@@ -80,6 +91,8 @@ pub trait Bench {
 }
 
 const MOST_REASONS: usize = 5;
+/// What is said where the store without syncs lost nothing.
+pub(super) const NOT_FOUND: &str = "that nothing is synced was not found";
 
 /// Looks at every state: `check` gets the mounted file system and what had been promised.
 pub fn replay(recording: &Recording, amount: Amount, check: Check<'_>) -> Result<Findings> {

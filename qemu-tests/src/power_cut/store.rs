@@ -7,10 +7,9 @@
 use super::inside::replay_inside;
 use super::look::Tool;
 use super::record::{Recording, record_on};
-use super::replay::{Amount, Findings, replay_on};
+use super::replay::{Amount, Findings, NOT_FOUND, replay_on};
 use super::states::states;
 use super::story::{LOCAL, PULLS, Story};
-use crate::console::Verdict;
 use crate::hosted;
 use crate::image;
 use crate::job::{Fetched, Job, Place, Report, Test, commons};
@@ -137,7 +136,8 @@ pub fn run(
         } else {
             replay(&tool, row, &recording, amount)?
         };
-        verdicts.push((row.name().replace([' ', ','], "-"), verdict(row, &found)));
+        verdicts
+            .push((row.name().replace([' ', ','], "-"), found.verdict(row.with_sync, NOT_FOUND)));
         let line = line(row, &recording, &found);
         // A long run is looked at before its end.
         eprint!("{line}");
@@ -152,14 +152,6 @@ pub fn run(
 fn replay(tool: &Tool<'_>, row: &Row, recording: &Recording, amount: Amount) -> Result<Findings> {
     let look = &mut |folder: &Path, promised| tool.look(row.story, folder, promised);
     replay_on(row.kind, recording, amount, look)
-}
-
-fn verdict(row: &Row, found: &Findings) -> Verdict {
-    match (row.with_sync, found.wrong) {
-        (true, 0) | (false, 1..) => Verdict::Passed(String::new()),
-        (true, _) => Verdict::Failed("something was lost in spite of the syncs".to_string()),
-        (false, _) => Verdict::Failed("that nothing is synced was not found".to_string()),
-    }
 }
 
 fn line(row: &Row, recording: &Recording, found: &Findings) -> String {

@@ -5,14 +5,14 @@
 //! structures, and tears that. Then it is unmounted, mounted again, and looked at.
 
 use super::inside::{TEST, told};
-use super::replay::Findings;
-use crate::console::Verdict;
+use super::replay::{Findings, NOT_FOUND};
 use crate::job::{Fetched, Job, Place, Report, boot, commons};
 use crate::kernels::FULL;
+use crate::tool::system_tool;
 use base::{Error, OnError, Result};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// What the command line calls it.
@@ -42,9 +42,7 @@ fn image(folder: &Path) -> Result<Vec<u8>> {
         "[{VOLUME}]\nmode=ubi\nvol_id=0\nvol_type=dynamic\nvol_name={VOLUME}\nvol_size=64MiB\n"
     );
     std::fs::write(&settings, text).on_path("write", &settings)?;
-    let found = ["/usr/sbin/ubinize", "/sbin/ubinize"];
-    let program = found.into_iter().find(|path| Path::new(path).exists());
-    let mut command = Command::new(program.unwrap_or("ubinize"));
+    let mut command = system_tool("ubinize");
     command.args(["-p", "128KiB", "-m", "2048", "-s", "512", "-o"]).arg(&path).arg(&settings);
     let output = command.stdin(Stdio::null()).output().on("start", "ubinize")?;
     let bytes = std::fs::read(&path);
@@ -91,11 +89,7 @@ pub fn run(place: &Place, fetched: &Fetched, samples: usize) -> Result<(Report, 
             for reason in found.reasons.iter().take(3) {
                 let _ = writeln!(table, "        {reason}");
             }
-            let verdict = match (with_sync, found.wrong) {
-                (true, 0) | (false, 1..) => Verdict::Passed(String::new()),
-                (true, _) => Verdict::Failed("something was lost in spite of the syncs".into()),
-                (false, _) => Verdict::Failed("that nothing is synced was not found".into()),
-            };
+            let verdict = found.verdict(with_sync, NOT_FOUND);
             verdicts.push((format!("{WORD}-{}", name.replace(' ', "-")), verdict));
         }
     }
