@@ -5,8 +5,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use support::nasty::{archive, layers_with, oci};

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use support::World;

@@ -3,8 +3,6 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use support::World;

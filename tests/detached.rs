@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::os::unix::net::UnixStream;
 use support::{Terminal, World};
 

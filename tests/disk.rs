@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::process::Command;
 use support::{World, busybox_tar, feed};
 

@@ -4,8 +4,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::process::Command;
 use support::World;
 use support::hostile::{image, outside, run};

@@ -3,8 +3,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use support::World;
 use support::hostile::{outside, run, saying};
 use tar::EntryType;

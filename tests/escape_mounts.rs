@@ -3,8 +3,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use support::World;

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::process::Stdio;
 use support::{Terminal, World, feed};
 

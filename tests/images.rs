@@ -3,8 +3,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;

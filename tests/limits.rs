@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-mod support;
-
 use std::path::Path;
 use support::World;
 

@@ -3,8 +3,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use support::World;
 
 fn create(world: &World, flags: &[&str]) -> String {

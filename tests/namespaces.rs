@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use support::World;
 
 fn inside(world: &World, flags: &[&str], script: &str) -> String {
@@ -36,7 +34,10 @@ fn namespaces_of_the_host() {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("name");
     assert_eq!(inside(&world, &["--uts", "host"], "hostname"), name.trim());
     let own = std::process::id().to_string();
-    let script = format!("cat /proc/{own}/comm >/dev/null 2>&1 && echo seen || echo hidden");
+    // By name, for inside the number may be somebody else's.
+    let comm = std::fs::read_to_string("/proc/self/comm").expect("comm");
+    let found = format!("\"$(cat /proc/{own}/comm 2>/dev/null)\" = {}", comm.trim());
+    let script = format!("[ {found} ] && echo seen || echo hidden");
     assert_eq!(inside(&world, &["--pid", "host"], &script), "seen");
     assert_eq!(inside(&world, &[], &script), "hidden");
     let shared = format!("/dev/shm/coracle-test-{own}");

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-mod support;
-
 use support::registry::{Image, Registry, architecture, layout, noise, own_network, peer, tar_of};
 use support::{Terminal, World, busybox_tar};
 

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-mod support;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 use support::registry::{Image, Registry, Server, layout, own_network, peer, reply, serve, sha256};

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-mod support;
-
 use serde_json::json;
 use std::path::Path;
 use support::World;

@@ -3,8 +3,6 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-mod support;
-
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpStream;

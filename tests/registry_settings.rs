@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-mod support;
-
 use std::process::Command;
 use support::registry::{Image, Registry, Server, layout, own_network, peer, reply, serve};
 use support::{Done, World, binary};

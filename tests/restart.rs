@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use support::World;
 
 fn field(world: &World, name: &str, field: &str) -> String {

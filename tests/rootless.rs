@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use support::{Done, World, busybox_tar, feed};

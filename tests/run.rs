@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use support::{World, feed};
 
 #[test]

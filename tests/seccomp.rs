@@ -3,8 +3,6 @@
 #![cfg(target_arch = "x86_64")]
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::process::Command;
 use support::World;
 

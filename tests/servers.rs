@@ -3,8 +3,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

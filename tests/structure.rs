@@ -35,7 +35,8 @@ fn the_arrows_are_those_of_the_design() {
         ("client", &["base", "base-http"][..]),
         ("engine", &["base", "base-http", "base-sys", "imgstore", "libcontainer"][..]),
         ("qemu-tests", &["base"][..]),
-        ("coracle", &["base", "client", "engine", "imgstore", "libcontainer"][..]),
+        ("support", &["base"][..]),
+        ("coracle", &["base", "client", "engine", "imgstore", "libcontainer", "support"][..]),
     ]);
     let metadata = metadata(&["--no-deps"]);
     let packages = list(&metadata, "packages");
@@ -47,6 +48,8 @@ fn the_arrows_are_those_of_the_design() {
             let other = dependency["name"].as_str().expect("name");
             let ours = allowed.contains_key(other);
             assert!(!ours || may.contains(&other), "{name} may not use {other}");
+            let shipped = dependency["kind"].is_null();
+            assert!(!shipped || other != "support", "{name} ships what is for tests");
         }
     }
 }

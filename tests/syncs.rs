@@ -3,8 +3,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use std::process::Command;
 use support::World;
 

@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used)]
 
-mod support;
-
 use support::{Done, World};
 
 const RAM: [&str; 2] = ["--upper", "ram:3m"];

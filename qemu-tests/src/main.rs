@@ -19,7 +19,7 @@ qemu-tests/run [--all] [--arch ARCH]… [--kernel SERIES]… [--cgroup v1|hybrid
 
 Without flags: the default set of kernels, every test. --special: only the machines that lack
 something and the controls. --fuller: only those that have more than usual. --kernel fitted: one of our own fragment, and without one option or another;
-they are built. --older: each kernel made to look like 4.9, 4.19 and 5.4. --host-tests: the host's whole-program tests inside a machine. --all: all of it; each layout on
+they are built. --fetch: only downloads the kernels that the other flags ask for. --older: each kernel made to look like 4.9, 4.19 and 5.4. --host-tests: the host's whole-program tests inside a machine. --all: all of it; each layout on
 x86_64, one on the other CPUs, v1 for the host's tests, unless --cgroup names them.
 --tcg: emulation, even where the hardware would run machines. --list names kernels and tests, --arches the CPUs whose binaries are
 needed. --limit SECONDS is the hard limit of each boot (240). --power-cut SAMPLES: only the power cuts
@@ -51,6 +51,7 @@ struct Asked {
     on: Vec<String>,
     reboots: Option<u64>,
     least_memory: bool,
+    fetch: bool,
     list: bool,
     arches: bool,
     arch: Vec<String>,
@@ -83,6 +84,7 @@ fn parse(words: impl Iterator<Item = String>) -> Result<Asked> {
             "--on" => asked.on.push(value()?),
             "--reboots" => asked.reboots = Some(number(&value()?)?),
             "--least-memory" => asked.least_memory = true,
+            "--fetch" => asked.fetch = true,
             "--list" => asked.list = true,
             "--arches" => asked.arches = true,
             "--arch" => asked.arch.push(value()?),
@@ -281,6 +283,9 @@ fn run() -> Result<ExitCode> {
     }
     let mut fetched = job::fetch(&place.cache, &wanted)?;
     print!("{}", summary::of_kernels(&fetched));
+    if asked.fetch {
+        return Ok(ExitCode::SUCCESS);
+    }
     let possible = possible(jobs, &fetched);
     if asked.tcg {
         println!("machines: emulation (TCG): as asked");
