@@ -69,10 +69,7 @@ fn archives_of_gnu_tar() {
             .arg(&archive)
             .arg(".")
             .status();
-        match run {
-            Ok(status) => assert!(status.success()),
-            Err(e) => return eprintln!("SKIP: tar: {e}"),
-        }
+        assert!(run.unwrap().success());
         ours(&scratch, &archive, &flags.join(" "), &tree(&root));
     }
 }
@@ -89,10 +86,7 @@ fn archives_of_python() {
             "import tarfile,sys\nwith tarfile.open(sys.argv[2],'w',format=tarfile.{format}) as t: t.add(sys.argv[1],'.')"
         );
         let run = Command::new("python3").args(["-c", &script]).arg(&root).arg(&archive).status();
-        match run {
-            Ok(status) => assert!(status.success()),
-            Err(e) => return eprintln!("SKIP: python3: {e}"),
-        }
+        assert!(run.unwrap().success());
         ours(&scratch, &archive, format, &tree(&root));
     }
 }

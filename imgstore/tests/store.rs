@@ -183,20 +183,9 @@ fn shell(scratch: &Scratch, script: &str) -> (bool, String) {
     (out.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
-fn can_mount(scratch: &Scratch) -> bool {
-    let able = shell(scratch, "mount -t tmpfs t DIR").0;
-    if !able {
-        eprintln!("SKIP: nothing can be mounted here");
-    }
-    able
-}
-
 #[test]
 fn a_full_disk_leaves_nothing_and_removal_works() {
     let scratch = Scratch::new();
-    if !can_mount(&scratch) {
-        return;
-    }
     std::fs::write(scratch.path.join("small.tar"), layer("1")).unwrap();
     let big = Tar::new().folder("d/").file("d/big", &"x".repeat(3 << 20)).done();
     std::fs::write(scratch.path.join("big.tar.gz"), gzip(&big)).unwrap();
@@ -213,9 +202,6 @@ fn a_full_disk_leaves_nothing_and_removal_works() {
 #[test]
 fn a_read_only_store_can_be_read() {
     let scratch = Scratch::new();
-    if !can_mount(&scratch) {
-        return;
-    }
     std::fs::write(scratch.path.join("small.tar"), layer("1")).unwrap();
     let script = "mkdir DIR/root && mount -t tmpfs t DIR/root && IMGSTORE import DIR/small.tar s \
         && mount -o remount,ro DIR/root && IMGSTORE images && IMGSTORE checkout s DIR/out && cat DIR/out/f \
@@ -277,10 +263,7 @@ fn the_store_of_an_ordinary_user() {
         command.args(["-c", &script]);
         command
     };
-    let out = match command.output() {
-        Ok(out) => out,
-        Err(e) => return eprintln!("SKIP: setpriv: {e}"),
-    };
+    let out = command.output().unwrap();
     let text = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
     assert!(out.status.success(), "{text}");
     let uid = if is_root() { 65534 } else { rustix::process::geteuid().as_raw() };

@@ -1,7 +1,6 @@
 //! docker's own client against the stub: what it needs of a server's hijacked streams.
 //!
-//! The figures of one such run are in docs/trials/docker-hijack.md. Skipped, with a line that says
-//! so, where there is no docker client.
+//! The figures of one such run are in docs/trials/docker-hijack.md.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails is to panic")]
 
@@ -15,20 +14,19 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use stub::{Script, Step, Stub};
 
-/// docker for this stub; None where there is none.
-fn docker(stub: &Stub, args: &[&str]) -> Option<Command> {
+/// docker for this stub.
+fn docker(stub: &Stub, args: &[&str]) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join("docker"));
     let Some(program) = found.into_iter().find(|program| program.is_file()) else {
-        eprintln!("SKIPPED: no docker client in PATH");
-        return None;
+        panic!("no docker client in PATH: tests/run brings one");
     };
     let mut command = Command::new(program);
     command.arg("-H").arg(format!("unix://{}", stub.socket().display())).args(args);
     command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
     command.env("DOCKER_CONFIG", &stub.folder);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Some(command)
+    command
 }
 
 fn wait(child: &mut Child) -> i32 {
@@ -44,8 +42,8 @@ fn wait(child: &mut Child) -> i32 {
 }
 
 /// Runs docker with this standard input: standard output, standard error, exit code.
-fn run(stub: &Stub, args: &[&str], stdin: &[u8]) -> Option<(String, String, i32)> {
-    let mut child = docker(stub, args)?.spawn().unwrap();
+fn run(stub: &Stub, args: &[&str], stdin: &[u8]) -> (String, String, i32) {
+    let mut child = docker(stub, args).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
     let stdin = stdin.to_vec();
     let writer = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
@@ -59,7 +57,7 @@ fn run(stub: &Stub, args: &[&str], stdin: &[u8]) -> Option<(String, String, i32)
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     let code = wait(&mut child);
     writer.join().unwrap();
-    Some((out, reader.join().unwrap(), code))
+    (out, reader.join().unwrap(), code)
 }
 
 #[test]
@@ -74,7 +72,7 @@ fn run_with_late_heads() {
         };
         let stub = Stub::start(script);
         let begun = Instant::now();
-        let Some(end) = run(&stub, &["run", "--rm", "img", "cmd"], b"") else { return };
+        let end = run(&stub, &["run", "--rm", "img", "cmd"], b"");
         assert_eq!(end, ("out\n".into(), "err\n".into(), 7));
         eprintln!("heads late by {late_head}, {late_hijack} ms: {:?}", begun.elapsed());
         let want = [
@@ -97,9 +95,7 @@ fn stdin_is_half_closed() {
         let stub = Stub::start(script);
         let text = "line of input\n".repeat(50_000);
         let begun = Instant::now();
-        let Some((out, err, code)) = run(&stub, &["run", "-i", "img"], text.as_bytes()) else {
-            return;
-        };
+        let (out, err, code) = run(&stub, &["run", "-i", "img"], text.as_bytes());
         assert_eq!((err.as_str(), code, stub.stdin().len()), ("", 0, text.len()));
         assert_eq!(out, text + "the end\n");
         eprintln!("half close, content type said: {multiplexed}: {:?}", begun.elapsed());
@@ -110,7 +106,7 @@ fn stdin_is_half_closed() {
 fn the_end_of_the_stream_ends_docker_while_its_stdin_is_open() {
     let steps = vec![Step::Say(Stdout, "bye\n"), Step::Pause(50)];
     let stub = Stub::start(Script { steps, exit_code: 5, ..Script::default() });
-    let Some(mut command) = docker(&stub, &["run", "-i", "img"]) else { return };
+    let mut command = docker(&stub, &["run", "-i", "img"]);
     let mut child = command.spawn().unwrap();
     let begun = Instant::now();
     assert_eq!(wait(&mut child), 5);
@@ -122,7 +118,7 @@ fn an_answer_to_wait_does_not_end_docker_before_the_stream_ends() {
     let steps = vec![Step::Say(Stdout, "bye\n")];
     let stub = Stub::start(Script { steps, exit_code: 5, linger: 700, ..Script::default() });
     let begun = Instant::now();
-    let Some(end) = run(&stub, &["run", "img"], b"") else { return };
+    let end = run(&stub, &["run", "img"], b"");
     assert_eq!(end, ("bye\n".into(), String::new(), 5));
     eprintln!("stream open 700 ms after the answer to wait: {:?}", begun.elapsed());
 }
@@ -136,7 +132,7 @@ fn logs_are_followed_as_they_come() {
         Step::Say(Stdout, "third\n"),
     ];
     let stub = Stub::start(Script { steps, ..Script::default() });
-    let Some(mut command) = docker(&stub, &["logs", "-f", "c"]) else { return };
+    let mut command = docker(&stub, &["logs", "-f", "c"]);
     let mut child = command.spawn().unwrap();
     let begun = Instant::now();
     let mut first = [0; 6];
@@ -161,7 +157,7 @@ fn a_terminal() {
     let theirs = std::fs::File::options().read(true).write(true).open(&path).unwrap();
     let size = rustix::termios::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&theirs, size).unwrap();
-    let Some(mut command) = docker(&stub, &["run", "-it", "img"]) else { return };
+    let mut command = docker(&stub, &["run", "-it", "img"]);
     let handle = || Stdio::from(theirs.try_clone().unwrap());
     let mut child = command.stdin(handle()).stdout(handle()).stderr(handle()).spawn().unwrap();
     let begun = Instant::now();
@@ -193,7 +189,7 @@ fn a_terminal() {
 #[test]
 fn detached() {
     let stub = Stub::start(Script::default());
-    let Some(end) = run(&stub, &["run", "-d", "--name", "web", "img"], b"") else { return };
+    let end = run(&stub, &["run", "-d", "--name", "web", "img"], b"");
     assert_eq!(end, (format!("{}\n", stub::ID), String::new(), 0));
     eprintln!("run -d: {:?}", stub.log());
 }
@@ -264,7 +260,7 @@ fn bodies_of_create() {
         for verb in [&["create"][..], &["run", "-d"]] {
             let args = [verb, line].concat();
             let theirs = Stub::start(Script::default());
-            let Some((_, err, code)) = run(&theirs, &args, b"") else { return };
+            let (_, err, code) = run(&theirs, &args, b"");
             assert_eq!((err.as_str(), code), ("", 0), "{args:?}");
             let ours = Stub::start(Script::default());
             let words = args.iter().map(Into::into).collect();
