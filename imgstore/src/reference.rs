@@ -5,6 +5,7 @@
 //! name.
 
 use base::digest::Digest;
+use base::text::quote::escaped;
 use base::{Error, Result};
 
 /// A name that is right.
@@ -64,7 +65,7 @@ impl Reference {
     /// Reads a name as docker does.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || {
-            let shown: String = text.escape_debug().take(200).collect();
+            let shown: String = escaped(text).chars().take(200).collect();
             Error::bad_input(format!("invalid reference format: '{shown}'"))
         };
         let (name, digest) = match text.split_once('@') {

@@ -8,6 +8,7 @@ pub mod moment;
 pub mod name;
 pub mod path;
 pub mod percent;
+pub mod quote;
 pub mod size;
 pub mod table;
 pub mod time;

@@ -5,6 +5,7 @@
 
 use super::header::{self, BLOCK, Header, Kind};
 use super::pax::{self, Pax};
+use base::text::quote::escaped;
 use base::{Error, Result};
 
 /// The largest extended header that is read.
@@ -106,7 +107,7 @@ impl Assembler {
             return Err(wrong("entry with two long names"));
         }
         let path = pax.path.or(name).unwrap_or(header.name);
-        let shown = || String::from_utf8_lossy(&path).escape_debug().to_string();
+        let shown = || escaped(&String::from_utf8_lossy(&path));
         let id = |id: u64| match u32::try_from(id) {
             Ok(id) if id != u32::MAX => Ok(id),
             _ => Err(wrong(&format!("{}: owner {id} out of range", shown()))),

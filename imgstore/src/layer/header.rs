@@ -4,6 +4,7 @@
 //! files. Everything that two readers of tar could understand differently is refused: a wrong
 //! checksum, numbers out of range, content where there can be none, sparse files.
 
+use base::text::quote::escaped;
 use base::{Error, Result};
 
 /// What an entry is.
@@ -138,8 +139,8 @@ pub(crate) fn parse(block: &[u8; BLOCK]) -> Result<Header> {
         b'K' => Kind::LongLink,
         b'S' => return Err(wrong("sparse files are not supported")),
         other => {
-            let c = char::from(other).escape_default();
-            return Err(wrong(&format!("entry of unknown type '{c}'")));
+            let c = escaped(char::from(other).encode_utf8(&mut [0; 4]));
+            return Err(wrong(&["entry of unknown type '", &c, "'"].concat()));
         }
     };
     let devices = ustar || gnu;

@@ -3,6 +3,7 @@
 //! A name is cut into components, empty ones and `.` fall away; absolute names and `..` are
 //! refused, whatever they would lead to. So are names that no system call could take.
 
+use base::text::quote::escaped;
 use base::{Error, Result};
 use std::fmt;
 
@@ -20,7 +21,7 @@ pub(crate) fn shown(path: &[u8]) -> Shown<'_> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text: String = String::from_utf8_lossy(self.0).escape_debug().collect();
+        let mut text = escaped(&String::from_utf8_lossy(self.0));
         if text.len() > 300 {
             text = text.chars().take(280).collect();
             text.push('…');

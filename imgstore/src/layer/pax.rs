@@ -4,6 +4,7 @@
 //! header found entries that others did not see). Keys that change what an entry is and that we do
 //! not follow are refused; all others are comments.
 
+use base::text::quote::escaped;
 use base::{Error, Result};
 
 /// What a PAX header says of the next entry.
@@ -71,7 +72,7 @@ pub(crate) fn parse(mut text: &[u8], global: bool) -> Result<Pax> {
         let known = take(&mut pax, key, value)?;
         if global && known {
             let key = String::from_utf8_lossy(key);
-            return Err(wrong(&format!("'{}' for all entries", key.escape_debug())));
+            return Err(wrong(&["'", &escaped(&key), "' for all entries"].concat()));
         }
     }
     Ok(pax)

@@ -1,6 +1,7 @@
 //! `--change` of `import` and `commit`: single instructions of a Dockerfile. Pure.
 
 use base::json::{Empty, Raw};
+use base::text::quote::quoted;
 use base::{Error, Result};
 use imgstore::ImageConfig;
 
@@ -79,7 +80,11 @@ fn healthcheck(value: &str) -> Result<Raw> {
             test
         }
         "CMD" => vec!["CMD-SHELL".to_string(), line.to_string()],
-        _ => return Err(Error::bad_input(format!("Unknown type {kind:?} in HEALTHCHECK"))),
+        _ => {
+            return Err(Error::bad_input(
+                ["Unknown type ", &quoted(kind), " in HEALTHCHECK"].concat(),
+            ));
+        }
     });
     Ok(Raw::of(&health))
 }

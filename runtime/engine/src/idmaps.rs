@@ -6,6 +6,7 @@
 //! a user the largest one is taken.
 
 use crate::Engine;
+use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::UserNamespace;
@@ -95,7 +96,8 @@ fn of_user([ranges, names]: [&str; 2], user: &str, what: &str) -> Result<(u32, u
     };
     largest(&read(ranges), &spellings(&read(names), user)).ok_or_else(|| {
         Error::bad_input(format!(
-            "can't create ID mappings: no {what} ranges found for user {user:?} in {ranges}"
+            "can't create ID mappings: no {what} ranges found for user {} in {ranges}",
+            quoted(user)
         ))
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::container::{Process, Record};
 use crate::{Engine, idmaps};
+use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::{Namespace, Namespaces, SharedMemory};
@@ -179,7 +180,7 @@ pub(crate) fn shared_memory(engine: &Engine, host: &HostConfig) -> Result<Shared
 pub(crate) fn extra_hosts(host: &HostConfig) -> Result<String> {
     let mut lines = String::new();
     for text in host.extra_hosts.iter().flatten() {
-        let wrong = || Error::bad_input(format!("bad format for add-host: {text:?}"));
+        let wrong = || Error::bad_input(["bad format for add-host: ", &quoted(text)].concat());
         let (name, address) = text.split_once(':').ok_or_else(wrong)?;
         let address = address.trim_start_matches('[').trim_end_matches(']');
         if address == "host-gateway" {
@@ -188,7 +189,7 @@ pub(crate) fn extra_hosts(host: &HostConfig) -> Result<String> {
             ));
         }
         let address: IpAddr = address.parse().map_err(|_| {
-            Error::bad_input(format!("invalid IP address in add-host: {address:?}"))
+            Error::bad_input(["invalid IP address in add-host: ", &quoted(address)].concat())
         })?;
         if name.is_empty() || name.contains(char::is_whitespace) {
             return Err(wrong());

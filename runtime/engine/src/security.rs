@@ -3,6 +3,7 @@
 
 use crate::labels;
 use crate::selinux::{self, Labels};
+use base::text::quote::quoted;
 use base::{Error, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::capabilities::Capabilities;
@@ -24,7 +25,7 @@ pub(crate) struct Security {
 }
 
 fn invalid(option: &str) -> Error {
-    Error::bad_input(format!("invalid --security-opt 2: {option:?}"))
+    Error::bad_input(["invalid --security-opt 2: ", &quoted(option)].concat())
 }
 
 /// Reads them. What this machine cannot do is refused. `labelled`: SELinux, also if nobody asks.
@@ -43,10 +44,10 @@ pub(crate) fn of(host: &HostConfig, id: &str, labelled: bool) -> Result<Security
             no_new_privileges = true;
             continue;
         }
-        let (name, value) = option
-            .split_once('=')
-            .or_else(|| option.split_once(':'))
-            .ok_or_else(|| Error::bad_input(format!("invalid --security-opt 1: {option:?}")))?;
+        let (name, value) =
+            option.split_once('=').or_else(|| option.split_once(':')).ok_or_else(|| {
+                Error::bad_input(["invalid --security-opt 1: ", &quoted(option)].concat())
+            })?;
         match (name, value) {
             ("no-new-privileges", "true" | "1") => no_new_privileges = true,
             ("no-new-privileges", "false" | "0") => no_new_privileges = false,

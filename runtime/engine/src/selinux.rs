@@ -5,6 +5,7 @@
 //! A container for which nobody asks for a label gets none, unless the settings say `selinux-enabled`, as
 //! docker's; where SELinux is off, labels are read and mean nothing, as with docker.
 
+use base::text::quote::quoted;
 use base::{Error, Result};
 use base_http::api::host_config::HostConfig;
 use std::path::Path;
@@ -29,8 +30,9 @@ pub(crate) fn check(option: &str) -> Result<()> {
         _ if option == "disable" => Ok(()),
         Some((name, value)) if known.contains(&name) && !value.is_empty() => Ok(()),
         _ => Err(Error::bad_input(format!(
-            "bad label option {option:?}, valid options 'disable' or 'user, role, level, type, \
-             filetype' followed by ':' and a value"
+            "bad label option {}, valid options 'disable' or 'user, role, level, type, \
+             filetype' followed by ':' and a value",
+            quoted(option)
         ))),
     }
 }

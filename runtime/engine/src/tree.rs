@@ -9,6 +9,7 @@ use crate::monitor::control::{Control, Message};
 use crate::{Engine, idmaps};
 use base::files::Lock;
 use base::sys::resolve::{Links, beneath};
+use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use libcontainer::{OpenRoot, UserNamespace};
 use rustix::fs::{Mode, OFlags, openat};
@@ -106,7 +107,7 @@ impl<'a> Tree<'a> {
             None => ("", rest.as_str()),
         };
         let above = CString::new(if above.is_empty() { "." } else { above })
-            .map_err(|_| Error::bad_input(format!("{path:?}: a NUL in a path")))?;
+            .map_err(|_| Error::bad_input([&quoted(path), ": a NUL in a path"].concat()))?;
         let found = beneath(root.as_fd(), &above, Links::Follow).map_err(missing)?;
         // For reading, by the name that cannot change any more.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

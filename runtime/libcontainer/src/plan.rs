@@ -12,6 +12,7 @@ use crate::users::{self, User};
 use base::sys::clone::namespace;
 use base::sys::plan::{Operation, Plan, Tolerate, target};
 use base::text::path::clean;
+use base::text::quote::quoted;
 use base::{Error, Result};
 use rustix::mount::MountFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -190,16 +191,16 @@ pub(crate) fn user_of(program: &Program, root: BorrowedFd<'_>) -> Result<User> {
     }
     match program.ids {
         Some(1) if user.uid != 0 || user.gid != 0 => Err(Error::unsupported(format!(
-            "user {:?}: an ordinary user's container has one id, root",
-            program.user
+            "user {}: an ordinary user's container has one id, root",
+            quoted(&program.user)
         ))),
         Some(count) if count > 1 => {
             let ids = [user.uid, user.gid].into_iter().chain(user.groups.iter().copied());
             match ids.max().filter(|id| *id >= count) {
                 Some(id) => Err(Error::bad_input(format!(
-                    "user {:?}: the container's user namespace has {count} ids, and {id} is none \
+                    "user {}: the container's user namespace has {count} ids, and {id} is none \
                      of them",
-                    program.user
+                    quoted(&program.user)
                 ))),
                 None => Ok(user),
             }
@@ -305,7 +306,9 @@ fn execute(plan: &mut Plan, program: &Program, user: &User) -> Result<()> {
     };
     for text in program.arguments.iter().chain(&program.environment) {
         if text.contains('\0') {
-            return Err(Error::bad_input(format!("{text:?}: a NUL in the command or environment")));
+            return Err(Error::bad_input(
+                [&quoted(text), ": a NUL in the command or environment"].concat(),
+            ));
         }
     }
     let mut environment = program.environment.clone();

@@ -2,6 +2,7 @@
 
 use crate::users::LARGEST_FILE;
 use base::sys::resolve::{Links, beneath};
+use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use rustix::fs::{FileType, Mode, OFlags, fstat, mkdirat, mknodat};
 use rustix::io::Errno;
@@ -11,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The path for the kernel. A NUL in it is refused.
 pub(crate) fn c_string(path: &str) -> Result<CString> {
-    CString::new(path).map_err(|_| Error::bad_input(format!("{path:?}: a NUL in a path")))
+    CString::new(path).map_err(|_| Error::bad_input([&quoted(path), ": a NUL in a path"].concat()))
 }
 
 /// Makes a folder and its parents inside, unless they are there. Links inside are followed, but

@@ -23,6 +23,7 @@ use base::sys::clone::{Answer, Child, Clone, namespace};
 use base::sys::pass::MOST_DESCRIPTORS;
 use base::sys::plan::{Operation, Plan};
 use base::sys::process::Process;
+use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -318,9 +319,13 @@ pub(crate) fn step_failed(plan: &Plan, offset: usize, errno: Errno) -> Error {
             Errno::NOENT => "no such file or directory",
             Errno::ACCESS => "permission denied",
             Errno::NOEXEC => "exec format error",
-            errno => return Error::bad_input(format!("exec: {object:?}: {}", reason(errno))),
+            errno => {
+                return Error::bad_input(
+                    ["exec: ", &quoted(&object), ": ", &reason(errno)].concat(),
+                );
+            }
         };
-        return Error::bad_input(format!("exec: {object:?}: {reason}"));
+        return Error::bad_input(["exec: ", &quoted(&object), ": ", reason].concat());
     }
     if plan.bytes().get(offset) == Some(&(Operation::Unshare as u8))
         && errno == Errno::INVAL

@@ -5,6 +5,7 @@ use super::filters::{self, FILTER};
 use crate::format;
 use crate::session::Session;
 use base::flags::{Command, Flag, Matches, Operands};
+use base::text::quote::quoted;
 use base::text::size::human;
 use base::text::{table::Table, time};
 use base_http::api::ContainerSummary;
@@ -20,15 +21,15 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("all", "Show all containers (default shows just running)").short(b'a'),
         FILTER,
         Flag::text("format", "string", "Format output with a Go template: '{{.Names}}'"),
-        Flag::number("last", "Show n last created containers (includes all states)")
-            .short(b'n')
-            .default("-1"),
+        Flag::number("last", "Show n last created containers (includes all states) (default -1)")
+            .short(b'n'),
         Flag::switch("latest", "Show the latest created container (includes all states)")
             .short(b'l'),
         Flag::switch("no-trunc", "Don't truncate output"),
         Flag::switch("quiet", "Only display container IDs").short(b'q'),
         Flag::switch("size", "Display total file sizes").short(b's'),
     ],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -67,8 +68,8 @@ fn table(found: &[ContainerSummary], whole: bool, size: bool, now: i64) -> Strin
     let mut table = Table::new(&titles[..titles.len() - usize::from(!size)]);
     for container in found {
         let command = match whole {
-            true => quote(&container.command),
-            false => quote(&ellipsis(&container.command, COMMAND_WIDTH)),
+            true => quoted(&container.command),
+            false => quoted(&ellipsis(&container.command, COMMAND_WIDTH)),
         };
         let image = match container.image.is_empty() {
             true => String::from("<no image>"),
@@ -93,8 +94,8 @@ fn table(found: &[ContainerSummary], whole: bool, size: bool, now: i64) -> Strin
 fn fields(container: &ContainerSummary, whole: bool, now: i64) -> String {
     let label = |(name, value): (&String, &String)| [name, "=", value].concat();
     let command = match whole {
-        true => quote(&container.command),
-        false => quote(&ellipsis(&container.command, COMMAND_WIDTH)),
+        true => quoted(&container.command),
+        false => quoted(&ellipsis(&container.command, COMMAND_WIDTH)),
     };
     let ago = [&time::ago(now - container.created), " ago"].concat();
     let fields = [
@@ -138,20 +139,6 @@ fn ellipsis(text: &str, width: usize) -> String {
         true => text.chars().take(width - 1).chain(['…']).collect(),
         false => text.to_string(),
     }
-}
-
-/// In quotes, as Go does it: nothing in it can break the line or move the cursor.
-fn quote(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 fn names(names: &[String], whole: bool) -> String {

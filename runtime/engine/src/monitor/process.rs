@@ -6,6 +6,7 @@ use super::{Monitor, Probe, Start, Work};
 use crate::Engine;
 use crate::container::{State, Status, Wish};
 use base::sys::{pass, spawn};
+use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use libcontainer::KeptRoot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -166,7 +167,7 @@ pub fn worker_main(words: Vec<OsString>) -> ExitCode {
             "probe" => crate::health::probe(&engine, &id).map(|healthy| {
                 tell(report.as_ref(), if healthy { b"+" } else { b"-" }, b"");
             }),
-            _ => Err(Error::bad_input(format!("unknown job {job:?}"))),
+            _ => Err(Error::bad_input(["unknown job ", &quoted(&job)].concat())),
         }
     });
     match done {

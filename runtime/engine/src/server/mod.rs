@@ -9,6 +9,7 @@ mod system;
 mod volumes;
 
 use crate::{Engine, claim};
+use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use base_http::answer::{Answer, Chunks};
 use base_http::body::Body;
@@ -58,7 +59,7 @@ impl<'a> Request<'a> {
             Some(text) => text
                 .parse()
                 .map(Some)
-                .map_err(|_| Error::bad_input(format!("{name}: not a number: {text:?}"))),
+                .map_err(|_| Error::bad_input([name, ": not a number: ", &quoted(text)].concat())),
         }
     }
 }

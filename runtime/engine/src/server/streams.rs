@@ -4,6 +4,7 @@ use super::containers::filters;
 use super::{Next, Request};
 use crate::jobs::{self, Condition};
 use crate::monitor::control;
+use base::text::quote::quoted;
 use base::{Error, Result};
 use base_http::api::container::{WaitError, WaitResponse};
 use base_http::frames;
@@ -14,7 +15,9 @@ pub(super) fn wait(request: &mut Request<'_>) -> Result<Next> {
         None | Some("" | "not-running") => Condition::NotRunning,
         Some("next-exit") => Condition::NextExit,
         Some("removed") => Condition::Removed,
-        Some(other) => return Err(Error::bad_input(format!("invalid condition: {other:?}"))),
+        Some(other) => {
+            return Err(Error::bad_input(["invalid condition: ", &quoted(other)].concat()));
+        }
     };
     let waiting = jobs::Wait { container: request.object(), condition }.begin(request.engine)?;
     // The client starts the container when it has this head.

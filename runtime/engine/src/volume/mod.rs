@@ -14,6 +14,7 @@ pub(crate) mod mounts;
 use base::files::{Lock, Sync, create_dir_all, read_capped, remove_tree, sync_folder};
 use base::json::Rest;
 use base::map::Map;
+use base::text::quote::quoted;
 use base::text::time::{now, rfc3339};
 use base::{Error, Kind, OnError, Result, json, json_object, paths};
 use rustix::fs::Mode;
@@ -258,7 +259,7 @@ fn check_options(options: &Map<String, String>) -> Result<()> {
     if let Some(name) =
         options.keys().find(|name| !["type", "device", "o"].contains(&name.as_str()))
     {
-        return Err(Error::bad_input(format!("invalid option: {name:?}")));
+        return Err(Error::bad_input(["invalid option: ", &quoted(name)].concat()));
     }
     let has = |name: &str| options.get(name).is_some_and(|text| !text.is_empty());
     if options.keys().next().is_some() && !has("device") {

@@ -5,6 +5,7 @@ use super::{Volume, Volumes, Wanted, check_name};
 use crate::container::{Containers, Mount, Record};
 use base::files::Lock;
 use base::map::Map;
+use base::text::quote::quoted;
 use base::{Error, Result};
 use base_http::api::host_config::HostConfig;
 use base_http::api::volume::Mount as LongForm;
@@ -191,7 +192,7 @@ fn long_form(long: &LongForm) -> Result<(Mount, Wanted)> {
             wanted.labels = options.labels;
             wanted.options = options.driver.map(|driver| driver.options).unwrap_or_default();
         }
-        _ => return Err(Error::bad_input(format!("mount type unknown: {:?}", long.kind))),
+        _ => return Err(Error::bad_input(["mount type unknown: ", &quoted(&long.kind)].concat())),
     }
     Ok((mount, wanted))
 }

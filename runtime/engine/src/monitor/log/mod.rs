@@ -17,6 +17,7 @@ pub(crate) use reader::{LogLine, LogReader};
 
 use crate::container::Container;
 use base::map::Map;
+use base::text::quote::quoted;
 use base::text::size;
 use base::text::time::{now, rfc3339};
 use base::{Error, Result};
@@ -61,7 +62,10 @@ pub(crate) struct Settings {
 }
 
 fn wrong(kind: &str, name: &str, value: &str) -> Error {
-    Error::bad_input(format!("invalid value for log opt '{name}' of {kind} log driver: {value:?}"))
+    Error::bad_input(format!(
+        "invalid value for log opt '{name}' of {kind} log driver: {}",
+        quoted(value)
+    ))
 }
 
 fn only(kind: &str, options: &Map<String, String>, known: &[&str]) -> Result<()> {
