@@ -2,7 +2,7 @@
 //! lists.
 
 use super::help::wants_value;
-use super::{Flag, Program};
+use super::{Flags, Program};
 
 impl Program {
     /// A script to be read by bash.
@@ -14,11 +14,11 @@ impl Program {
             n,
             "() {\n  local cur=${COMP_WORDS[COMP_CWORD]} cmd= words= i\n",
             "  for ((i = 1; i < COMP_CWORD; i++)); do\n    case ${COMP_WORDS[i]} in\n      ",
-            &values(self.globals),
+            &values(self.global_flags()),
             "i=$((i + 1)) ;;\n      -*) ;;\n",
             "      *) cmd=${COMP_WORDS[i]}; break ;;\n    esac\n  done\n  case $cmd in\n",
             "    '') words='",
-            &names(self.globals),
+            &names(self.global_flags()),
             " ",
             &commands.join(" "),
             "' ;;\n",
@@ -34,7 +34,7 @@ impl Program {
                 }
                 _ => "",
             };
-            for part in ["    ", command.name, ") words='", &names(command.flags), "'"] {
+            for part in ["    ", command.name, ") words='", &names(command.all_flags()), "'"] {
                 out.push_str(part);
             }
             if !operands.is_empty() {
@@ -60,9 +60,9 @@ impl Program {
 }
 
 /// `--a --b --c`
-fn names(flags: &[Flag]) -> String {
+fn names(flags: Flags) -> String {
     let mut out = String::from("--help");
-    for flag in flags {
+    for flag in flags.shown() {
         out.push_str(" --");
         out.push_str(flag.long);
     }
@@ -70,9 +70,9 @@ fn names(flags: &[Flag]) -> String {
 }
 
 /// The pattern of the flags whose value is the next word.
-fn values(flags: &[Flag]) -> String {
+fn values(flags: Flags) -> String {
     let mut out = String::new();
-    for flag in flags.iter().filter(|flag| wants_value(flag)) {
+    for flag in flags.shown().into_iter().filter(|flag| wants_value(flag)) {
         if !out.is_empty() {
             out.push('|');
         }

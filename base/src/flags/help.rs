@@ -4,7 +4,7 @@
 //! The wrapping is that of the library under docker's client: a line may be five columns longer
 //! rather than leave a last short word alone, and a column narrower than 24 moves below its flag.
 
-use super::{Command, Flag, Program, Takes, Usage};
+use super::{Command, Flag, Flags, Program, Takes, Usage};
 
 /// Columns to which a too narrow explanation is indented.
 const NARROW: usize = 16;
@@ -19,7 +19,7 @@ impl Program {
             listing(&mut out, names);
         }
         out.push_str("\nGlobal Options:\n");
-        flags(&mut out, self.globals, width);
+        flags(&mut out, self.global_flags(), width);
         let n = self.name;
         push(&mut out, &["\nRun '", n, " COMMAND --help' for more information on a command.\n"]);
         out
@@ -38,9 +38,9 @@ impl Program {
             }
             push(&mut out, &[n, " ", command.name, "\n"]);
         }
-        if !command.flags.is_empty() {
+        if command.all_flags().all().next().is_some() {
             out.push_str("\nOptions:\n");
-            flags(&mut out, command.flags, width);
+            flags(&mut out, command.all_flags(), width);
         }
         out
     }
@@ -101,29 +101,21 @@ fn left(flag: &Flag) -> String {
         _ => ["  -", &short, ", --"].concat(),
     };
     out.push_str(flag.long);
-    if !flag.value.is_empty() {
-        push(&mut out, &[" ", flag.value]);
+    if !flag.value().is_empty() {
+        push(&mut out, &[" ", flag.value()]);
     }
     out
 }
 
-/// What a flag does, and its default.
-fn right(flag: &Flag) -> String {
-    let quote = if flag.value == "string" { "\"" } else { "" };
-    match flag.default {
-        "" => flag.help.to_string(),
-        default => [flag.help, " (default ", quote, default, quote, ")"].concat(),
-    }
-}
-
 /// Flags in two columns.
-fn flags(out: &mut String, flags: &[Flag], width: usize) {
-    let column = flags.iter().map(|flag| left(flag).len()).max().unwrap_or(0) + 3;
+fn flags(out: &mut String, flags: Flags, width: usize) {
+    let flags = flags.shown();
+    let column = flags.iter().map(|&flag| left(flag).len()).max().unwrap_or(0) + 3;
     for flag in flags {
         let left = left(flag);
         out.push_str(&left);
         spaces(out, column - left.len());
-        wrap(out, column, width.saturating_sub(1), &right(flag));
+        wrap(out, column, width.saturating_sub(1), flag.help);
         out.push('\n');
     }
 }
@@ -175,5 +167,5 @@ fn cut(room: usize, slop: usize, text: &str) -> (&str, &str) {
 
 /// Whether a flag wants a value.
 pub(super) fn wants_value(flag: &Flag) -> bool {
-    !matches!(flag.takes, Takes::Switch)
+    flag.takes != Takes::Switch
 }

@@ -1,6 +1,6 @@
 //! The manual page, in roff, from the tables: one page, a section for each command.
 
-use super::{Flag, Program};
+use super::{Flags, Program};
 
 impl Program {
     /// The whole page.
@@ -14,7 +14,7 @@ impl Program {
         page.line(&[".B ", self.name]);
         page.text("[OPTIONS] COMMAND [ARG...]");
         page.line(&[".SH OPTIONS"]);
-        page.flags(self.globals);
+        page.flags(self.global_flags());
         page.line(&[".SH COMMANDS"]);
         for command in self.commands() {
             page.line(&[".SS ", command.name]);
@@ -26,7 +26,7 @@ impl Program {
                 page.line(&[".PP"]);
                 page.text(&["Also: ", &command.aliases.join(", "), "."].concat());
             }
-            page.flags(command.flags);
+            page.flags(command.all_flags());
         }
         page.0
     }
@@ -58,8 +58,8 @@ impl Page {
         }
     }
 
-    fn flags(&mut self, flags: &[Flag]) {
-        for flag in flags {
+    fn flags(&mut self, flags: Flags) {
+        for flag in flags.shown() {
             self.line(&[".TP"]);
             let mut name = String::new();
             if flag.short != 0 {
@@ -67,13 +67,9 @@ impl Page {
                 name.push(char::from(flag.short));
                 name.push_str(", ");
             }
-            let equals = if flag.value.is_empty() { "" } else { "=" };
-            self.text(&[&name, "--", flag.long, equals, flag.value].concat());
-            let default = match flag.default {
-                "" => String::new(),
-                default => [" (default ", default, ")"].concat(),
-            };
-            self.text(&[flag.help, &default].concat());
+            let equals = if flag.value().is_empty() { "" } else { "=" };
+            self.text(&[&name, "--", flag.long, equals, flag.value()].concat());
+            self.text(flag.help);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From words to values, or to the text that says what is wrong.
 
-use super::{Command, Flag, Operands, Program, Takes};
+use super::{Command, Flag, Flags, Operands, Program, Takes};
 use std::ffi::OsString;
 
 /// The program ends here with a text: help that was asked for, or what is wrong.
@@ -26,9 +26,9 @@ impl Usage {
 
 /// What a command line said.
 pub struct Matches {
-    flags: &'static [Flag],
-    /// Index of the flag, its value; in the order of the command line.
-    given: Vec<(usize, String)>,
+    flags: Flags,
+    /// The flag, its value; in the order of the command line.
+    given: Vec<(&'static Flag, String)>,
     /// What is no flag.
     pub operands: Vec<String>,
     help: bool,
@@ -52,8 +52,10 @@ impl Matches {
 
     /// All values of a flag.
     pub fn list(&self, long: &str) -> impl DoubleEndedIterator<Item = &str> {
-        let index = self.flags.iter().position(|flag| flag.long == long);
-        self.given.iter().filter(move |(i, _)| Some(*i) == index).map(|(_, value)| value.as_str())
+        self.given
+            .iter()
+            .filter(move |(flag, _)| flag.long == long)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The last value of a flag that takes a number.
@@ -63,7 +65,7 @@ impl Matches {
 
     /// Reads words; `stops` at the first operand or not. The error is one line.
     fn read(
-        flags: &'static [Flag],
+        flags: Flags,
         words: &mut std::vec::IntoIter<String>,
         stops: bool,
     ) -> Result<Matches, String> {
@@ -99,15 +101,14 @@ impl Matches {
         if name.is_empty() || name.starts_with('-') {
             return Err(["bad flag syntax: ", word].concat());
         }
-        let known = |flag: &Flag| flag.long == name || flag.alias == name;
-        let Some(index) = self.flags.iter().position(known) else {
+        let Some(flag) = self.flag(name) else {
             if name == "help" {
                 self.help = value != Some("false");
                 return Ok(());
             }
             return Err(["unknown flag: --", name].concat());
         };
-        let value = match (value, self.flags[index].takes) {
+        let value = match (value, flag.takes) {
             (Some(value), _) => value.to_string(),
             (None, Takes::Switch) => String::from("true"),
             (None, _) => match words.next() {
@@ -115,7 +116,16 @@ impl Matches {
                 None => return Err(["flag needs an argument: --", name].concat()),
             },
         };
-        self.set(index, value)
+        self.set(flag, value)
+    }
+
+    /// The flag of that name, or of that second name.
+    fn flag(&self, name: &str) -> Option<&'static Flag> {
+        let found = self.flags.all().find(|flag| flag.long == name)?;
+        match found.takes {
+            Takes::Alias => self.flags.all().find(|flag| flag.long == found.help),
+            _ => Some(found),
+        }
     }
 
     fn shorts(
@@ -125,8 +135,8 @@ impl Matches {
     ) -> Result<(), String> {
         while let Some(letter) = rest.chars().next() {
             let after = &rest[letter.len_utf8()..];
-            let known = |flag: &Flag| flag.short != 0 && char::from(flag.short) == letter;
-            let Some(index) = self.flags.iter().position(known) else {
+            let known = |flag: &&Flag| flag.short != 0 && char::from(flag.short) == letter;
+            let Some(flag) = self.flags.all().find(known) else {
                 if letter == 'h' {
                     self.help = true;
                     return Ok(());
@@ -134,11 +144,11 @@ impl Matches {
                 let letter = letter.to_string();
                 return Err(["unknown shorthand flag: '", &letter, "' in -", rest].concat());
             };
-            let switch = matches!(self.flags[index].takes, Takes::Switch);
+            let switch = flag.takes == Takes::Switch;
             let value = match after.strip_prefix('=').filter(|value| !value.is_empty()) {
                 Some(value) => value.to_string(),
                 None if switch => {
-                    self.set(index, String::from("true"))?;
+                    self.set(flag, String::from("true"))?;
                     rest = after;
                     continue;
                 }
@@ -151,19 +161,20 @@ impl Matches {
                     }
                 },
             };
-            return self.set(index, value);
+            return self.set(flag, value);
         }
         Ok(())
     }
 
-    fn set(&mut self, index: usize, value: String) -> Result<(), String> {
-        let flag = &self.flags[index];
+    fn set(&mut self, flag: &'static Flag, value: String) -> Result<(), String> {
         let parsing = |how: &str, what: &str| {
             Err(["strconv.", how, ": parsing \"", &value, "\": ", what].concat())
         };
         let checked = match flag.takes {
-            Takes::Text => Ok(value.clone()),
-            Takes::Checked(check) => check(&value).map(|()| value.clone()),
+            Takes::Text | Takes::Alias => match flag.check {
+                Some(check) => check(&value).map(|()| value.clone()),
+                None => Ok(value.clone()),
+            },
             Takes::Switch => match value.as_str() {
                 "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(String::from("true")),
                 "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(String::from("false")),
@@ -185,7 +196,7 @@ impl Matches {
             Ok(value) => {
                 // In a table only where `-h` means something else, so that help shows it.
                 self.help |= flag.long == "help" && value == "true";
-                self.given.push((index, value));
+                self.given.push((flag, value));
                 Ok(())
             }
             Err(why) => {
@@ -220,7 +231,7 @@ impl Program {
             }
         }
         let mut words = words.into_iter();
-        let mut globals = Matches::read(self.globals, &mut words, true)
+        let mut globals = Matches::read(self.global_flags(), &mut words, true)
             .map_err(|why| self.wrong_flag(why, "[OPTIONS] COMMAND [ARG...]", ""))?;
         if let Some(shell) = globals.text("completion") {
             return Err(match shell {
@@ -243,7 +254,7 @@ impl Program {
             Some(command) => command,
             None => self.in_two_words(&first, &mut words, width)?,
         };
-        let matches = Matches::read(command.flags, &mut words, command.stops)
+        let matches = Matches::read(command.all_flags(), &mut words, command.stops)
             .map_err(|why| self.wrong_flag(why, command.usage, command.name))?;
         if matches.help {
             return Err(Usage::asked(self.help_of(command, width)));

@@ -34,24 +34,25 @@ static RUN: Command = Command {
         Flag::text(
             "health-start-interval",
             "duration",
-            "Time between running the check during the start period (ms|s|m|h)",
-        )
-        .default("0s"),
+            "Time between running the check during the start period (ms|s|m|h) (default 0s)",
+        ),
         Flag::switch("help", "Print usage"),
         Flag::switch("interactive", "Keep STDIN open even if not attached").short(b'i'),
-        Flag::text("memory", "bytes", "Memory limit").short(b'm').checked(size),
-        Flag::text("network", "network", "Connect a container to a network").alias("net"),
+        Flag::text("network", "network", "Connect a container to a network"),
+        Flag::alias("net", "network"),
         Flag::number("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
         Flag::text(
             "pull",
             "string",
-            "Pull image before running (\"always\", \"missing\", \"never\")",
-        )
-        .default("missing"),
+            "Pull image before running (\"always\", \"missing\", \"never\") (default \"missing\")",
+        ),
         Flag::switch(
             "rm",
             "Automatically remove the container and its associated anonymous volumes when it exits",
         ),
+    ],
+    common: &[
+        Flag::text("memory", "bytes", "Memory limit").short(b'm').checked(size),
         Flag::switch("tty", "Allocate a pseudo-TTY").short(b't'),
     ],
     operands: Operands::AtLeast(1),
@@ -65,6 +66,7 @@ static RM: Command = Command {
     aliases: &["container rm", "container remove"],
     flags: &[Flag::switch("force", "Force the removal of a running container (uses SIGKILL)")
         .short(b'f')],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };
@@ -96,8 +98,9 @@ fn said(matches: &Matches) -> String {
 }
 
 fn matches_given(matches: &Matches) -> Vec<(&'static str, String)> {
-    RUN.flags
-        .iter()
+    RUN.all_flags()
+        .shown()
+        .into_iter()
         .flat_map(|flag| matches.list(flag.long).map(|v| (flag.long, v.to_string())))
         .collect()
 }
@@ -257,7 +260,8 @@ Options:
 fn man_page_and_completion_name_every_flag() {
     let man = parse("help --man").err().unwrap().text;
     let script = parse("--completion bash").err().unwrap().text;
-    for flag in RUN.flags.iter().chain(RM.flags) {
+    let named = RUN.flags.iter().chain(RUN.common).chain(RM.flags);
+    for flag in named.filter(|flag| flag.takes != Takes::Alias) {
         assert!(man.contains(&format!("\\-\\-{}", flag.long.replace('-', "\\-"))), "{}", flag.long);
         assert!(
             script.contains(&format!("--{} ", flag.long))

@@ -12,6 +12,7 @@ static BAKE: Command = Command {
         Flag::text("output", "string", "The file (default: standard output)").short(b'o'),
         Flag::text("platform", "string", "For another machine: OS/CPU[/VARIANT], with --from"),
     ],
+    common: &[],
     operands: Operands::AtLeast(0),
     stops: false,
 };
@@ -22,6 +23,7 @@ static COPY: Command = Command {
     about: "Copy an image as it is: docker://NAME, oci:FOLDER[:TAG], or a NAME in the store",
     aliases: &[],
     flags: &[Flag::switch("quiet", "Print only errors").short(b'q')],
+    common: &[],
     operands: Operands::Exactly(2),
     stops: false,
 };
@@ -32,6 +34,7 @@ static DF: Command = Command {
     about: "Show how much there is of everything, and what could be freed",
     aliases: &[],
     flags: &[],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -45,6 +48,7 @@ static FSCK: Command = Command {
         Flag::switch("deep", "Read every byte of every layer"),
         Flag::switch("repair", "Remove what is broken: a load or a pull brings it back"),
     ],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -55,6 +59,7 @@ static GC: Command = Command {
     about: "Remove layers that no image needs, and what was left half done",
     aliases: &[],
     flags: &[],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -69,6 +74,7 @@ static LOAD: Command = Command {
         Flag::text("max-window", "bytes", "Memory that zstd may ask for (default 8m)"),
         Flag::switch("quiet", "Print only errors").short(b'q'),
     ],
+    common: &[],
     operands: Operands::AtMost(1),
     stops: false,
 };
@@ -84,6 +90,7 @@ static IMPORT: Command = Command {
         Flag::text("max-window", "bytes", "Memory that zstd may ask for (default 8m)"),
         Flag::text("message", "string", "A message for its history").short(b'm'),
     ],
+    common: &[],
     operands: Operands::Between(1, 2),
     stops: false,
 };
@@ -94,6 +101,7 @@ static IMAGES: Command = Command {
     about: "List images",
     aliases: &[],
     flags: &[Flag::switch("no-trunc", "Whole ids"), Flag::switch("quiet", "Only ids").short(b'q')],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -104,6 +112,7 @@ static RMI: Command = Command {
     about: "Remove images",
     aliases: &[],
     flags: &[Flag::switch("force", "Also with several names, or in use").short(b'f')],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };
@@ -114,10 +123,14 @@ static SAVE: Command = Command {
     about: "Write images to an archive (default: standard output) or an OCI layout in a folder",
     aliases: &[],
     flags: &[
-        Flag::text("format", "string", "docker-archive, oci-archive or oci-layout (a folder)")
-            .default("docker-archive"),
+        Flag::text(
+            "format",
+            "string",
+            "docker-archive, oci-archive or oci-layout (a folder) (default \"docker-archive\")",
+        ),
         Flag::text("output", "string", "The file or folder").short(b'o'),
     ],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };
@@ -128,6 +141,7 @@ static TAG: Command = Command {
     about: "Give an image one more name",
     aliases: &[],
     flags: &[],
+    common: &[],
     operands: Operands::Exactly(2),
     stops: false,
 };
@@ -141,6 +155,7 @@ static CHECKOUT: Command = Command {
         "read-only",
         "Hard links to the store's files: nothing may write to them",
     )],
+    common: &[],
     operands: Operands::Exactly(2),
     stops: false,
 };
@@ -151,9 +166,12 @@ pub(super) static PROGRAM: Program = Program {
     version: concat!("imgstore version ", env!("CARGO_PKG_VERSION")),
     globals: &[
         Flag::text("base-store", "list", "A read-only store below it (more: again)"),
-        Flag::text("root", "string", "The folder that is kept").default("/var/lib/coracle"),
-        Flag::text("run", "string", "The folder that is gone after a reboot")
-            .default("/run/coracle"),
+        Flag::text("root", "string", "The folder that is kept (default \"/var/lib/coracle\")"),
+        Flag::text(
+            "run",
+            "string",
+            "The folder that is gone after a reboot (default \"/run/coracle\")",
+        ),
         Flag::switch("version", "Print version information and quit").short(b'v'),
     ],
     groups: &[(

@@ -18,8 +18,9 @@ pub(super) static COMMAND: Command = Command {
     flags: &[
         DETACH_KEYS,
         Flag::switch("no-stdin", "Do not attach STDIN"),
-        Flag::switch("sig-proxy", "Proxy all received signals to the process").default("true"),
+        Flag::switch("sig-proxy", "Proxy all received signals to the process (default true)"),
     ],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };

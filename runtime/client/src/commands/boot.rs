@@ -13,6 +13,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Put away what the last boot left and start containers by their restart policies",
     aliases: &[],
     flags: &[],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };

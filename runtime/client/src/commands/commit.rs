@@ -22,8 +22,9 @@ pub(super) static COMMIT: Command = Command {
         Flag::text("change", "list", "Apply Dockerfile instruction to the created image")
             .short(b'c'),
         Flag::text("message", "string", "Commit message").short(b'm'),
-        Flag::switch("pause", "Pause container during commit").short(b'p').default("true"),
+        Flag::switch("pause", "Pause container during commit (default true)").short(b'p'),
     ],
+    common: &[],
     operands: Operands::Between(1, 2),
     stops: false,
 };
@@ -34,6 +35,7 @@ pub(super) static DIFF: Command = Command {
     about: "Inspect changes to files or directories on a container's filesystem",
     aliases: &["container diff"],
     flags: &[],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };

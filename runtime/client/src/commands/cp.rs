@@ -25,6 +25,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("follow-link", "Always follow symbol link in SRC_PATH").short(b'L'),
         Flag::switch("quiet", "Suppress progress output during copy").short(b'q'),
     ],
+    common: &[],
     operands: Operands::Exactly(2),
     stops: false,
 };

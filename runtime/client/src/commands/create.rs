@@ -1,6 +1,6 @@
 //! `create`: makes a container and prints its id; `run` makes its container here too.
 
-use super::container_flags::container_flags;
+use super::container_flags::CONTAINER_FLAGS;
 use super::{Failure, pull};
 use crate::InPlace;
 use crate::create_request::{self, Around};
@@ -18,11 +18,12 @@ pub(super) static COMMAND: Command = Command {
     usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     about: "Create a new container",
     aliases: &["container create"],
-    flags: container_flags!(
-        "Pull image before creating (\"always\", \"missing\", \"never\")",
-        detach: [],
-        proxy: []
-    ),
+    flags: &[Flag::text(
+        "pull",
+        "string",
+        "Pull image before creating (\"always\", \"missing\", \"never\") (default \"missing\")",
+    )],
+    common: CONTAINER_FLAGS,
     operands: Operands::AtLeast(1),
     stops: true,
 };

@@ -22,6 +22,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::text("since", "string", "Show all events created since timestamp"),
         Flag::text("until", "string", "Stream events until this timestamp"),
     ],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };

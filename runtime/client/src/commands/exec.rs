@@ -29,6 +29,7 @@ pub(super) static COMMAND: Command = Command {
             .short(b'u'),
         Flag::text("workdir", "string", "Working directory inside the container").short(b'w'),
     ],
+    common: &[],
     operands: Operands::AtLeast(2),
     stops: true,
 };

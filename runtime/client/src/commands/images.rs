@@ -20,6 +20,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("no-trunc", "Don't truncate output"),
         Flag::switch("quiet", "Only show image IDs").short(b'q'),
     ],
+    common: &[],
     operands: Operands::AtMost(1),
     stops: false,
 };

@@ -19,6 +19,7 @@ pub(super) static COMMAND: Command = Command {
             .short(b'c'),
         Flag::text("message", "string", "Set commit message for imported image").short(b'm'),
     ],
+    common: &[],
     operands: Operands::Between(1, 2),
     stops: false,
 };

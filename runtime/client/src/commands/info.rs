@@ -12,6 +12,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Display system-wide information",
     aliases: &["system info"],
     flags: &[],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };

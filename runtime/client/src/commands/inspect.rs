@@ -19,6 +19,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("size", "Display total file sizes if the type is container").short(b's'),
         Flag::text("type", "string", "Only inspect objects of the given type"),
     ],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };

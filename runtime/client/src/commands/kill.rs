@@ -11,6 +11,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Kill one or more running containers",
     aliases: &["container kill"],
     flags: &[Flag::text("signal", "string", "Signal to send to the container").short(b's')],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };

@@ -19,6 +19,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::text("input", "string", "Read from tar archive file, instead of STDIN").short(b'i'),
         Flag::switch("quiet", "Suppress the load output").short(b'q'),
     ],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };

@@ -25,6 +25,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("password-stdin", "Take the password from stdin"),
         Flag::text("username", "string", "Username").short(b'u'),
     ],
+    common: &[],
     operands: Operands::AtMost(1),
     stops: false,
 };
@@ -35,6 +36,7 @@ pub(super) static LOGOUT: Command = Command {
     about: "Log out from a registry",
     aliases: &[],
     flags: &[],
+    common: &[],
     operands: Operands::AtMost(1),
     stops: false,
 };

@@ -24,9 +24,12 @@ pub(super) static COMMAND: Command = Command {
             "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" \
              for 42 minutes)",
         ),
-        Flag::text("tail", "string", "Number of lines to show from the end of the logs")
-            .short(b'n')
-            .default("all"),
+        Flag::text(
+            "tail",
+            "string",
+            "Number of lines to show from the end of the logs (default \"all\")",
+        )
+        .short(b'n'),
         Flag::switch("timestamps", "Show timestamps").short(b't'),
         Flag::text(
             "until",
@@ -35,6 +38,7 @@ pub(super) static COMMAND: Command = Command {
              for 42 minutes)",
         ),
     ],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };

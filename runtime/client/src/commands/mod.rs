@@ -59,9 +59,16 @@ pub(crate) static PROGRAM: Program = Program {
         Flag::switch("debug", "Enable debug mode").short(b'D'),
         Flag::text("driver", "string", "Graph driver (\"overlay\", \"btrfs\", \"vfs\")"),
         Flag::text("host", "string", "Daemon socket to connect to").short(b'H'),
-        Flag::text("root", "string", "Folder of images and containers").default("/var/lib/coracle"),
-        Flag::text("run", "string", "Folder of what does not survive a reboot")
-            .default("/run/coracle"),
+        Flag::text(
+            "root",
+            "string",
+            "Folder of images and containers (default \"/var/lib/coracle\")",
+        ),
+        Flag::text(
+            "run",
+            "string",
+            "Folder of what does not survive a reboot (default \"/run/coracle\")",
+        ),
         Flag::switch("version", "Print version information and quit").short(b'v'),
     ],
     groups: &[
@@ -268,19 +275,25 @@ pub(crate) fn complain(session: &Session<'_>, error: &Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::flags::Takes;
 
     #[test]
-    fn every_command_has_a_verb_and_its_tables_are_sorted() {
+    fn every_command_has_a_verb_and_each_flag_one_meaning() {
         let mut names: Vec<&str> = PROGRAM.commands().map(|command| command.name).collect();
         names.sort_unstable();
         let verbs: Vec<&str> = VERBS.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, verbs);
-        let tables = PROGRAM.commands().map(|command| (command.name, command.flags));
-        for (name, flags) in tables.chain([("", PROGRAM.globals)]) {
-            assert!(flags.is_sorted_by(|a, b| a.long < b.long), "{name}");
+        let tables =
+            PROGRAM.commands().map(|command| (command.name, command.flags, command.common));
+        for (name, flags, common) in tables.chain([("", PROGRAM.globals, &[][..])]) {
+            let flags = [flags, common].concat();
             for (at, flag) in flags.iter().enumerate() {
-                let twin = |other: &Flag| flag.short != 0 && other.short == flag.short;
+                let same = |other: &Flag| flag.short != 0 && other.short == flag.short;
+                let twin = |other: &Flag| same(other) || other.long == flag.long;
                 assert!(!flags[..at].iter().any(twin), "{name} --{}", flag.long);
+                let named = |other: &Flag| other.long == flag.help && other.takes != Takes::Alias;
+                let dangling = flag.takes == Takes::Alias && !flags.iter().any(named);
+                assert!(!dangling, "{name} --{}", flag.long);
             }
         }
     }

@@ -11,6 +11,7 @@ pub(super) static PAUSE: Command = Command {
     about: "Pause all processes within one or more containers",
     aliases: &["container pause"],
     flags: &[],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };

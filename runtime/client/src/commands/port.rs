@@ -15,6 +15,7 @@ pub(super) static COMMAND: Command = Command {
     about: "List port mappings or a specific mapping for the container",
     aliases: &["container port"],
     flags: &[],
+    common: &[],
     operands: Operands::Between(1, 2),
     stops: false,
 };

@@ -18,6 +18,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::text("platform", "string", "Set platform if server is multi-platform capable"),
         Flag::switch("quiet", "Suppress verbose output").short(b'q'),
     ],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };

@@ -16,6 +16,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("all-tags", "Push all tags of an image to the repository").short(b'a'),
         Flag::switch("quiet", "Suppress verbose output").short(b'q'),
     ],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };

@@ -11,6 +11,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Rename a container",
     aliases: &["container rename"],
     flags: &[],
+    common: &[],
     operands: Operands::Exactly(2),
     stops: false,
 };

@@ -17,6 +17,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("volumes", "Remove anonymous volumes associated with the container")
             .short(b'v'),
     ],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };

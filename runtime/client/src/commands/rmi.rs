@@ -16,6 +16,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("force", "Force removal of the image").short(b'f'),
         Flag::switch("no-prune", "Do not delete untagged parents"),
     ],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };

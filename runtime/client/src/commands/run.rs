@@ -4,7 +4,7 @@
 //! In this process, with `--rm`, without a terminal and without a word about the log, the container
 //! gets our own descriptors: then nothing is attached and the log driver is `none`.
 
-use super::container_flags::container_flags;
+use super::container_flags::CONTAINER_FLAGS;
 use super::{Failure, create};
 use crate::InPlace;
 use crate::create_request;
@@ -21,13 +21,16 @@ pub(super) static COMMAND: Command = Command {
     usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     about: "Create and run a new container from an image",
     aliases: &["container run"],
-    flags: container_flags!(
-        "Pull image before running (\"always\", \"missing\", \"never\")",
-        detach: [Flag::switch("detach", "Run container in background and print container ID")
-            .short(b'd')],
-        proxy: [Flag::switch("sig-proxy", "Proxy received signals to the process")
-            .default("true")]
-    ),
+    flags: &[
+        Flag::switch("detach", "Run container in background and print container ID").short(b'd'),
+        Flag::text(
+            "pull",
+            "string",
+            "Pull image before running (\"always\", \"missing\", \"never\") (default \"missing\")",
+        ),
+        Flag::switch("sig-proxy", "Proxy received signals to the process (default true)"),
+    ],
+    common: CONTAINER_FLAGS,
     operands: Operands::AtLeast(1),
     stops: true,
 };

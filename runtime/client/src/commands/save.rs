@@ -15,6 +15,7 @@ pub(super) static SAVE: Command = Command {
     about: "Save one or more images to a tar archive (streamed to STDOUT by default)",
     aliases: &["image save"],
     flags: &[Flag::text("output", "string", "Write to a file, instead of STDOUT").short(b'o')],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };
@@ -25,6 +26,7 @@ pub(super) static EXPORT: Command = Command {
     about: "Export a container's filesystem as a tar archive",
     aliases: &["container export"],
     flags: &[Flag::text("output", "string", "Write to a file, instead of STDOUT").short(b'o')],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };

@@ -19,6 +19,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::text("limit", "int", "Max number of search results"),
         Flag::switch("no-trunc", "Don't truncate output"),
     ],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };
@@ -29,6 +30,7 @@ pub(super) static TAGS: Command = Command {
     about: "List the tags of a repository in a registry",
     aliases: &[],
     flags: &[],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };

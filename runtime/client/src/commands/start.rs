@@ -19,8 +19,9 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("attach", "Attach STDOUT/STDERR and forward signals").short(b'a'),
         DETACH_KEYS,
         Flag::switch("interactive", "Attach container's STDIN").short(b'i'),
-        Flag::switch("sig-proxy", "Proxy all received signals to the process").default("true"),
+        Flag::switch("sig-proxy", "Proxy all received signals to the process (default true)"),
     ],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };

@@ -27,6 +27,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::switch("no-stream", "Disable streaming stats and only pull the first result"),
         Flag::switch("no-trunc", "Do not truncate output"),
     ],
+    common: &[],
     operands: Operands::AtLeast(0),
     stops: false,
 };

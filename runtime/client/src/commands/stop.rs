@@ -11,6 +11,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Stop one or more running containers",
     aliases: &["container stop"],
     flags: FLAGS,
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };
@@ -18,9 +19,8 @@ pub(super) static COMMAND: Command = Command {
 /// How a container is stopped, by `restart` too.
 pub(super) const FLAGS: &[Flag] = &[
     Flag::text("signal", "string", "Signal to send to the container").short(b's'),
-    Flag::number("timeout", "Seconds to wait before killing the container")
-        .short(b't')
-        .alias("time"),
+    Flag::number("timeout", "Seconds to wait before killing the container").short(b't'),
+    Flag::alias("time", "timeout"),
 ];
 
 /// What is asked for, with what the flags say.

@@ -13,6 +13,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Display the running processes of a container",
     aliases: &["container top"],
     flags: &[],
+    common: &[],
     operands: Operands::Exactly(1),
     stops: false,
 };

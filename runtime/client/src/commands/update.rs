@@ -40,6 +40,7 @@ pub(super) static COMMAND: Command = Command {
         Flag::text("restart", "string", "Restart policy to apply when a container exits")
             .checked(create_request::check_restart),
     ],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };

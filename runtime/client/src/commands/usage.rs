@@ -18,6 +18,7 @@ pub(super) static DF: Command = Command {
     about: "Show docker disk usage",
     aliases: &[],
     flags: &[],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -32,6 +33,7 @@ pub(super) static PRUNE: Command = Command {
         PRUNE_FILTER,
         Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
     ],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -47,6 +49,7 @@ pub(super) static PRUNE_SYSTEM: Command = Command {
         Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
         Flag::switch("volumes", "Prune anonymous volumes"),
     ],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -57,6 +60,7 @@ pub(super) static PRUNE_CONTAINERS: Command = Command {
     about: "Remove all stopped containers",
     aliases: &[],
     flags: &[PRUNE_FILTER, Flag::switch("force", "Do not prompt for confirmation").short(b'f')],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };

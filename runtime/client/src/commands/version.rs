@@ -13,6 +13,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Show the version information",
     aliases: &[],
     flags: &[],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };

@@ -20,10 +20,12 @@ pub(super) static CREATE: Command = Command {
     about: "Create a volume",
     aliases: &[],
     flags: &[
-        Flag::text("driver", "string", "Specify volume driver name").short(b'd').default("local"),
+        Flag::text("driver", "string", "Specify volume driver name (default \"local\")")
+            .short(b'd'),
         Flag::text("label", "list", "Set metadata for a volume").checked(check_label),
         Flag::text("opt", "map", "Set driver specific options").short(b'o'),
     ],
+    common: &[],
     operands: Operands::AtMost(1),
     stops: false,
 };
@@ -34,6 +36,7 @@ pub(super) static INSPECT: Command = Command {
     about: "Display detailed information on one or more volumes",
     aliases: &[],
     flags: &[Flag::text("format", "string", "Format output using a Go template").short(b'f')],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };
@@ -48,6 +51,7 @@ pub(super) static LIST: Command = Command {
         Flag::text("format", "string", "Format output using a Go template"),
         Flag::switch("quiet", "Only display volume names").short(b'q'),
     ],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -62,6 +66,7 @@ pub(super) static PRUNE: Command = Command {
         PRUNE_FILTER,
         Flag::switch("force", "Do not prompt for confirmation").short(b'f'),
     ],
+    common: &[],
     operands: Operands::None,
     stops: false,
 };
@@ -72,6 +77,7 @@ pub(super) static REMOVE: Command = Command {
     about: "Remove one or more volumes",
     aliases: &["volume remove"],
     flags: &[Flag::switch("force", "Force the removal of one or more volumes").short(b'f')],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };

@@ -11,6 +11,7 @@ pub(super) static COMMAND: Command = Command {
     about: "Block until one or more containers stop, then print their exit codes",
     aliases: &["container wait"],
     flags: &[],
+    common: &[],
     operands: Operands::AtLeast(1),
     stops: false,
 };
