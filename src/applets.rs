@@ -6,9 +6,11 @@ use std::process::ExitCode;
 /// A program: its words are its own name and its arguments.
 pub(crate) type Applet = fn(Vec<OsString>) -> ExitCode;
 
-const APPLETS: [(&str, Applet); 4] = [
+const APPLETS: [(&str, Applet); 6] = [
     ("coracle-job", engine::worker_main),
     ("coracle-monitor", engine::monitor_main),
+    ("daemon", crate::daemon::main),
+    ("dockerd", crate::daemon::main),
     ("hello", crate::hello::main),
     ("imgstore", |words| imgstore::main(words.into_iter().skip(1).collect())),
 ];

@@ -4,6 +4,7 @@
 
 mod applets;
 mod connect;
+mod daemon;
 mod hello;
 
 use std::ffi::OsString;

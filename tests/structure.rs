@@ -11,7 +11,7 @@ use std::process::Command;
 
 fn metadata(more: &[&str]) -> Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
         .args(more)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

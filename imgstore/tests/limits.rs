@@ -85,6 +85,7 @@ fn fsck_without_descriptors_marks_nothing() {
         let folders = base::folders::Folders {
             root: root.clone().into(),
             run: std::path::Path::new(&root).join("run"),
+            is_named: true,
             ..Default::default()
         };
         let store = Store::open(&folders, Options::default()).unwrap();

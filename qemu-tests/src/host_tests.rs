@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Those that make sense in a machine. On the host alone stay: `images`, `registry*` (networks, and
-/// other tools to compare with), `debian` and `servers` (a Debian of their own), `syncs` (strace),
+/// other tools to compare with), `daemon` (docker's own client), `debian` and `servers` (a Debian of their own), `syncs` (strace),
 /// `density` (figures of a quiet machine), `structure` (the sources), `allocations` (a build for tests),
 /// `releases` (GNU tar).
 const PROGRAMS: [&str; 24] = [

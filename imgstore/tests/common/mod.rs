@@ -25,7 +25,13 @@ impl Scratch {
     }
 
     pub(crate) fn folders(&self) -> Folders {
-        Folders { root: self.path.join("root"), run: self.path.join("run"), ..Folders::default() }
+        Folders {
+            root: self.path.join("root"),
+            run: self.path.join("run"),
+            // The folder for temporary files may lie in RAM.
+            is_named: true,
+            ..Folders::default()
+        }
     }
 
     pub(crate) fn store(&self) -> Store {

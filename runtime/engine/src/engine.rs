@@ -1,6 +1,7 @@
 //! The engine: what all jobs share. It holds no state of containers: that is in the root and run
 //! folders, where other commands change it too.
 
+use crate::children::Children;
 use crate::container::{Container, Containers, Recent, State, Status};
 use crate::jobs::Execs;
 use crate::local::{self, Finish, Handle, MainLoop};
@@ -30,6 +31,7 @@ pub struct Engine {
     /// The locks of the upper folders of this process's own containers.
     uppers: Mutex<Vec<(String, OwnedFd)>>,
     execs: Execs,
+    children: Children,
 }
 
 impl Engine {
@@ -43,6 +45,7 @@ impl Engine {
             recent: Recent::default(),
             uppers: Mutex::new(Vec::new()),
             execs: Execs::default(),
+            children: Children::default(),
         }
     }
 
@@ -70,6 +73,11 @@ impl Engine {
     /// The graph driver that was asked for; empty for none.
     pub(crate) fn driver_name(&self) -> &str {
         self.driver.as_deref().unwrap_or("")
+    }
+
+    /// The children of this process that nobody waits for.
+    pub(crate) fn children(&self) -> &Children {
+        &self.children
     }
 
     /// The exec sessions of this process.

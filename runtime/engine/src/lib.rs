@@ -9,8 +9,10 @@
 
 mod builtin;
 mod changes;
+mod children;
 mod claim;
 mod container;
+mod daemon;
 mod engine;
 mod events;
 mod execdriver;
@@ -33,6 +35,7 @@ mod tree;
 mod volume;
 
 pub use claim::check as check_run_folder;
+pub use daemon::Daemon;
 pub use engine::Engine;
 pub use in_place::{Begun, InPlace};
 pub use local::{Finish, MainLoop};

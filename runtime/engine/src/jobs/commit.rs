@@ -75,6 +75,7 @@ impl Commit {
         for change in &self.changes {
             changes::apply(&mut config, change)?;
         }
+        let (comment, reference) = (self.message.clone(), self.name.clone());
         let options = CommitOptions {
             name: Some(self.name).filter(|name| !name.is_empty()),
             config,
@@ -99,7 +100,13 @@ impl Commit {
         let done = store.commit_container(&of(&container, &image), options);
         let thawed = if freeze { cgroup::freeze(&group, false) } else { Ok(()) };
         let id = done.map_err(|e: Error| e.context("commit"))?;
-        thawed.map(|()| CommitResponse { id: id.to_string() })
+        let id = id.to_string();
+        engine.tell(
+            &container,
+            "commit",
+            &[("comment", &comment), ("imageID", &id), ("imageRef", &reference)],
+        );
+        thawed.map(|()| CommitResponse { id })
     }
 }
 

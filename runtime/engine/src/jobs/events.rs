@@ -1,12 +1,14 @@
 //! `events`: what happened, and what happens.
 
 use super::logs::wait_for;
+use super::wait::is_gone;
 use crate::Engine;
 use crate::events::Reader;
 use base::map::Map;
 use base::{Error, OnError, Result};
 use base_http::api::events::Event;
 use rustix::fs::inotify;
+use std::os::fd::BorrowedFd;
 
 /// Follows events.
 pub(crate) struct Events {
@@ -28,10 +30,11 @@ impl Events {
         }
     }
 
-    /// Gives each event to `out`; an error of it (the client is gone) ends it.
+    /// Gives each event to `out`; an error of it ends it, and a client that has gone.
     pub(crate) fn run(
         self,
         engine: &Engine,
+        client: BorrowedFd<'_>,
         out: &mut dyn FnMut(&Event) -> std::io::Result<()>,
     ) -> Result<()> {
         let nanos = |(seconds, nanos): (i64, u32)| {
@@ -53,7 +56,7 @@ impl Events {
                     out(&event).on("write", "events")?;
                 }
             }
-            if over {
+            if over || is_gone(client) {
                 return Ok(());
             }
             // A second at most: the end may come without an event.

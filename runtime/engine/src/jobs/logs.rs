@@ -1,5 +1,6 @@
 //! `logs`: a container's output so far, and on.
 
+use super::wait::is_gone;
 use crate::Engine;
 use crate::container::{Container, Status};
 use crate::monitor::{LogLine, LogReader, LogSettings};
@@ -9,6 +10,7 @@ use base_http::frames::Channel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 /// Reads a log.
@@ -47,11 +49,13 @@ impl Logs {
         if self.follow { watcher("log").map(drop) } else { Ok(()) }
     }
 
-    /// Gives each line to `out` until the end; an error of `out` (the client is gone) ends it too.
+    /// Gives each line to `out` until the end; an error of `out` ends it too, and a client that
+    /// has gone.
     pub(crate) fn run(
         self,
         engine: &Engine,
         container: &Container,
+        client: BorrowedFd<'_>,
         out: &mut dyn FnMut(Channel, &[u8]) -> std::io::Result<()>,
     ) -> Result<()> {
         let Some(settings) = LogSettings::of(container)? else { return Ok(()) };
@@ -91,7 +95,7 @@ impl Logs {
                     self.give(&line, out).on("write", "logs")?;
                 }
             }
-            if !running {
+            if !running || is_gone(client) {
                 return Ok(());
             }
             wait_for(&changes)?;

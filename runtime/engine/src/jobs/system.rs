@@ -23,12 +23,21 @@ fn architecture() -> &'static str {
 /// `GET /version`.
 pub(crate) fn version() -> Version {
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    // docker's client shows these, not the members of old.
+    let details = [
+        ("ApiVersion", API_VERSION),
+        ("Arch", architecture()),
+        ("KernelVersion", &kernel),
+        ("MinAPIVersion", MIN_API_VERSION),
+        ("Os", "linux"),
+    ];
+    let details = details.map(|(name, value)| (name.to_string(), value.to_string()));
     Version {
         platform: Some(Platform { name: "coracle".to_string() }),
         components: vec![Component {
             name: "Engine".to_string(),
             version: VERSION.to_string(),
-            ..Component::default()
+            details: details.into_iter().collect(),
         }],
         version: VERSION.to_string(),
         api_version: API_VERSION.to_string(),

@@ -5,7 +5,8 @@ use crate::container::{Container, Status};
 use crate::monitor::control::{Control, Message};
 use base::{Error, OnError, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::AsFd;
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,19 +48,37 @@ impl Wait {
 }
 
 impl Waiting {
-    /// Waits to the end and gives the exit code.
-    pub(crate) fn end(self, engine: &Engine) -> Result<i32> {
-        self.end_within(engine, -1).map(|code| code.unwrap_or(0))
+    /// Waits to the end and gives the exit code; None when the client has gone before.
+    pub(crate) fn end(self, engine: &Engine, client: BorrowedFd<'_>) -> Result<Option<i32>> {
+        self.until(engine, &mut |control| loop {
+            let mut waiting =
+                [PollFd::new(control, PollFlags::IN), PollFd::from_borrowed_fd(client, GONE)];
+            match poll(&mut waiting, None) {
+                Ok(_) if !waiting[1].revents().is_empty() => return Ok(false),
+                Ok(_) => return Ok(true),
+                Err(Errno::INTR) => (),
+                Err(errno) => return Err(errno).on("poll", "container"),
+            }
+        })
     }
 
     /// The same; None when a monitor says nothing for so many seconds.
     pub(crate) fn end_within(self, engine: &Engine, seconds: i64) -> Result<Option<i32>> {
+        self.until(engine, &mut |control| is_readable_within(control, seconds))
+    }
+
+    /// Until the end, or until `ready` says that nobody waits any more.
+    fn until(
+        self,
+        engine: &Engine,
+        ready: &mut dyn FnMut(&Control) -> Result<bool>,
+    ) -> Result<Option<i32>> {
         let Waiting::Asked(mut control, container) = self else {
             let Waiting::Over(code) = self else { return Ok(None) };
             return Ok(Some(code));
         };
         loop {
-            if !is_readable_within(&control, seconds)? {
+            if !ready(&control)? {
                 return Ok(None);
             }
             let message = crate::monitor::control::receive(control.as_fd(), &mut Vec::new());
@@ -78,6 +97,16 @@ impl Waiting {
             control.tell(Message::Wait(false))?;
         }
     }
+}
+
+/// What tells that a client has gone: it reads no answer any more.
+const GONE: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP).union(PollFlags::ERR);
+
+/// Whether a client has gone.
+pub(crate) fn is_gone(client: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::from_borrowed_fd(client, GONE)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&at_once)).is_ok_and(|count| count > 0)
 }
 
 /// Waits until a descriptor can be read, at most so many seconds; below 0: for ever.

@@ -68,9 +68,8 @@ pub(crate) fn open_null() -> Result<OwnedFd> {
 /// Starts a container's monitor and waits until it listens. The caller holds the container's lock.
 pub(crate) fn spawn_monitor(engine: &Engine, id: &str) -> Result<()> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).on("pipe", "monitor")?;
-    // It outlives us, and its own parent shall wait for it: init, once we are gone. In a daemon it
-    // is waited for by whoever collects the daemon's children.
-    start(engine, MONITOR, &[id], &[write.as_fd()])?;
+    // It outlives us, and its own parent shall wait for it: init, once we are gone.
+    engine.children().left(start(engine, MONITOR, &[id], &[write.as_fd()])?);
     drop(write);
     let mut text = Vec::new();
     std::io::Read::read_to_end(&mut std::fs::File::from(read), &mut text)
@@ -85,12 +84,12 @@ pub(crate) fn spawn_monitor(engine: &Engine, id: &str) -> Result<()> {
 
 /// Removes an upper folder in a process that nobody waits for; it holds the folder's flock.
 pub(crate) fn spawn_reaper(engine: &Engine, id: &str, driver: &str) -> Result<()> {
-    start(engine, WORKER, &["reap", id, driver], &[]).map(drop)
+    start(engine, WORKER, &["reap", id, driver], &[]).map(|pid| engine.children().left(pid))
 }
 
 /// Puts away volumes that are out of sight, in a process that nobody waits for.
 pub(crate) fn spawn_sweeper(engine: &Engine) -> Result<()> {
-    start(engine, WORKER, &["sweep"], &[]).map(drop)
+    start(engine, WORKER, &["sweep"], &[]).map(|pid| engine.children().left(pid))
 }
 
 /// Starts a worker that probes a container's health.

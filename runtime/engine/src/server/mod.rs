@@ -8,9 +8,10 @@ mod streams;
 mod system;
 mod volumes;
 
-use crate::{Engine, claim};
+use crate::{API_VERSION, Engine, MIN_API_VERSION, claim};
 use base::text::quote::quoted;
 use base::{Error, OnError, Result};
+use base_http::ApiVersion;
 use base_http::answer::{Answer, Chunks};
 use base_http::body::Body;
 use base_http::head::{Method, RequestHead, read_request};
@@ -196,8 +197,31 @@ fn route(method: Method, path: &str) -> Option<(Handler, &str)> {
     })
 }
 
+/// Whether we speak the version that the client names.
+fn speaks(version: Option<ApiVersion>) -> Result<()> {
+    let known = |text: &str| ApiVersion::parse(text);
+    let shown = |version: ApiVersion| format!("{}.{}", version.major, version.minor);
+    match version {
+        Some(version) if known(API_VERSION).is_some_and(|newest| version > newest) => {
+            Err(Error::bad_input(format!(
+                "client version {} is too new. Maximum supported API version is {API_VERSION}",
+                shown(version)
+            )))
+        }
+        Some(version) if known(MIN_API_VERSION).is_some_and(|oldest| version < oldest) => {
+            Err(Error::bad_input(format!(
+                "client version {} is too old. Minimum supported API version is {MIN_API_VERSION}, \
+                 please upgrade your client to a newer version",
+                shown(version)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Containers are asked about with their own run folder alone.
 fn allowed(request: &Request<'_>) -> Result<()> {
+    speaks(request.head.version)?;
     match ["/containers/", "/volumes", "/events", "/coracle/"]
         .iter()
         .any(|path| request.head.path.starts_with(path))
@@ -265,5 +289,14 @@ mod tests {
         assert_eq!(found(Method::Get, "/containers//json"), None);
         assert_eq!(found(Method::Put, "/containers/web/json"), None);
         assert_eq!(found(Method::Delete, "/containers/web"), Some("web"));
+    }
+
+    #[test]
+    fn versions_between_the_oldest_and_the_newest_are_spoken() {
+        let asked = |text| speaks(ApiVersion::parse(text)).map_err(|e| e.message().to_string());
+        assert_eq!(asked("1.24"), Ok(()));
+        assert_eq!(asked(API_VERSION), Ok(()));
+        assert!(asked("1.23").is_err_and(|text| text.contains("1.23 is too old. Minimum")));
+        assert!(asked("9.9").is_err_and(|text| text.contains("9.9 is too new. Maximum")));
     }
 }

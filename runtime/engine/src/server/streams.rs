@@ -22,8 +22,9 @@ pub(super) fn wait(request: &mut Request<'_>) -> Result<Next> {
     let waiting = jobs::Wait { container: request.object(), condition }.begin(request.engine)?;
     // The client starts the container when it has this head.
     let mut answer = request.answer().stream(200, "application/json")?;
-    let response = match waiting.end(request.engine) {
-        Ok(code) => WaitResponse { status_code: i64::from(code), ..WaitResponse::default() },
+    let response = match waiting.end(request.engine, request.connection.as_fd()) {
+        Ok(None) => return Ok(Next::Close),
+        Ok(Some(code)) => WaitResponse { status_code: i64::from(code), ..WaitResponse::default() },
         Err(error) => WaitResponse {
             status_code: 125,
             error: Some(WaitError { message: error.message().to_string() }),
@@ -75,7 +76,7 @@ pub(super) fn attach(request: &mut Request<'_>) -> Result<Next> {
             base_http::input::write_all(connection, bytes)
         };
         // The head is sent: an error can only end the stream.
-        if logs.run(request.engine, &container, &mut write).is_err() {
+        if logs.run(request.engine, &container, connection.as_fd(), &mut write).is_err() {
             return Ok(Next::Close);
         }
     }
@@ -115,7 +116,7 @@ pub(super) fn logs(request: &mut Request<'_>) -> Result<Next> {
         frame.extend_from_slice(bytes);
         answer.chunk(&frame)
     };
-    match job.run(request.engine, &container, &mut write) {
+    match job.run(request.engine, &container, request.connection.as_fd(), &mut write) {
         Ok(()) if answer.finish().is_ok() => Ok(Next::Request),
         _ => Ok(Next::Close),
     }
@@ -129,7 +130,7 @@ pub(super) fn events(request: &mut Request<'_>) -> Result<Next> {
     };
     job.check()?;
     let mut answer = request.answer().stream(200, "application/json")?;
-    match job.run(request.engine, &mut |event| answer.json(event)) {
+    match job.run(request.engine, request.connection.as_fd(), &mut |event| answer.json(event)) {
         Ok(()) if answer.finish().is_ok() => Ok(Next::Request),
         _ => Ok(Next::Close),
     }
