@@ -3,10 +3,13 @@
 //! Content is shared where the file system can (FICLONE), else copied by the kernel, else read and
 //! written. Attributes of overlay itself are never copied: they mean something only in a layer.
 
+use crate::paths::{
+    chmodat, chownat, fgetxattr, fsetxattr, linkat, mkdirat, mknodat, openat, readlinkat, statat,
+    symlinkat, utimensat,
+};
 use rustix::fs::{
     AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
-    chmodat, chownat, copy_file_range, fchmod, fchown, fgetxattr, flistxattr, fsetxattr, futimens,
-    ioctl_ficlone, linkat, mkdirat, mknodat, openat, readlinkat, statat, symlinkat, utimensat,
+    copy_file_range, fchmod, fchown, flistxattr, futimens, ioctl_ficlone,
 };
 use rustix::io::{Errno, read, write};
 use std::ffi::{CStr, CString};
@@ -166,7 +169,7 @@ pub fn node(
         return futimens(&copy, &times(stat));
     }
     if kind == FileType::Symlink {
-        let target = readlinkat(from, name, Vec::new())?;
+        let target = readlinkat(from, name)?;
         symlinkat(target.as_c_str(), to, new)?;
     } else {
         mknodat(to, new, kind, mode, stat.st_rdev)?;

@@ -211,13 +211,13 @@ pub fn remove_tree(path: &Path) -> Result<()> {
 /// [`remove_tree`] of one name in an open folder.
 pub fn remove_tree_at(above: impl AsFd, name: &std::ffi::CStr) -> std::result::Result<(), Errno> {
     let above = above.as_fd();
-    match fs::unlinkat(above, name, AtFlags::empty()) {
+    match paths::unlinkat(above, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         // EPERM is what POSIX wants for a folder.
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(e) => return Err(e),
     }
-    match fs::unlinkat(above, name, AtFlags::REMOVEDIR) {
+    match paths::unlinkat(above, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
         Err(e) => return Err(e),
@@ -226,7 +226,7 @@ pub fn remove_tree_at(above: impl AsFd, name: &std::ffi::CStr) -> std::result::R
     // The way down, as open folders: a hostile tree may be thousands deep, so from some depth on
     // the deepest folder is moved up to the top and removed from there.
     let first = remove_below(&top, &top, 0);
-    match fs::unlinkat(above, name, AtFlags::REMOVEDIR) {
+    match paths::unlinkat(above, name, AtFlags::REMOVEDIR) {
         Err(Errno::NOENT) | Ok(()) => first,
         Err(e) => first.and(Err(e)),
     }
@@ -236,12 +236,12 @@ const DEEPEST: u32 = 64;
 
 fn open_inside(dir: BorrowedFd<'_>, name: &std::ffi::CStr) -> std::result::Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match fs::openat(dir, name, flags, Mode::empty()) {
+    match paths::openat(dir, name, flags, Mode::empty()) {
         // A folder of ours without permissions, as an ordinary user finds it.
         Err(Errno::ACCESS) => {
             // chmod follows no link here: a folder cannot be one, and unlink has failed above.
-            fs::chmodat(dir, name, Mode::RWXU, AtFlags::empty())?;
-            fs::openat(dir, name, flags, Mode::empty())
+            paths::chmodat(dir, name, Mode::RWXU, AtFlags::empty())?;
+            paths::openat(dir, name, flags, Mode::empty())
         }
         other => other,
     }
@@ -263,7 +263,7 @@ fn remove_below(top: &OwnedFd, dir: &OwnedFd, depth: u32) -> std::result::Result
             }
             let done = match entry.file_type() {
                 FileType::Directory | FileType::Unknown => remove_entry(top, dir, name, depth),
-                _ => fs::unlinkat(dir, name, AtFlags::empty()),
+                _ => paths::unlinkat(dir, name, AtFlags::empty()),
             };
             match done {
                 Ok(()) | Err(Errno::NOENT) => removed = true,
@@ -288,30 +288,30 @@ fn remove_entry(
     name: &std::ffi::CStr,
     depth: u32,
 ) -> std::result::Result<(), Errno> {
-    match fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+    match paths::unlinkat(dir, name, AtFlags::REMOVEDIR) {
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
-        Err(Errno::NOTDIR) => return fs::unlinkat(dir, name, AtFlags::empty()),
+        Err(Errno::NOTDIR) => return paths::unlinkat(dir, name, AtFlags::empty()),
         other => return other,
     }
     if depth >= DEEPEST {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let aside = format!(".deep.{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        return fs::renameat(dir, name, top, aside);
+        return paths::renameat(dir, name, top, &aside);
     }
     let below = open_inside(dir.as_fd(), name)?;
     let first = remove_below(top, &below, depth + 1);
-    first.and(fs::unlinkat(dir, name, AtFlags::REMOVEDIR))
+    first.and(paths::unlinkat(dir, name, AtFlags::REMOVEDIR))
 }
 
 /// Whether something has this name; a symbolic link counts itself.
 #[must_use]
 pub fn exists(path: &Path) -> bool {
-    fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    paths::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
 /// The same for who acts on the answer: a name that cannot be looked at is neither.
 pub fn is_there(path: &Path) -> Result<bool> {
-    match fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+    match paths::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
         Err(e) => Err(e).on_path("stat", path),

@@ -2,9 +2,10 @@
 //!
 //! std's `Command` would be 18 kB of the binary: a B-tree for the environment, three pipes read at once.
 
+use crate::paths::open;
 use crate::sys::spawn;
 use crate::{Error, OnError, Result};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::ffi::{CString, OsString};

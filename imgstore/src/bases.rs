@@ -134,7 +134,7 @@ impl Store {
         let mut all = list_names(&self.folder(kind))?;
         if !self.bases.is_empty() {
             all.extend(self.base_list(kind)?);
-            all.sort();
+            all.sort_unstable();
             all.dedup();
         }
         Ok(all)

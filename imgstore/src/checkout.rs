@@ -5,8 +5,9 @@ use crate::layer;
 use crate::layer::merge::Files;
 use crate::store::Store;
 use base::files::{self, Lock};
+use base::paths::chmod;
 use base::{Error, OnError, Result};
-use rustix::fs::{Mode, chmod};
+use rustix::fs::Mode;
 use std::path::Path;
 
 impl Store {

@@ -73,7 +73,7 @@ pub(crate) fn list_names(folder: &Path) -> Result<Vec<String>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(e).on_path("read", folder),
     }
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }
 

@@ -247,7 +247,7 @@ fn write_format(root: &Path) -> Result<Marks> {
 fn is_in_ram(folder: &Path) -> bool {
     // TMPFS_MAGIC and RAMFS_MAGIC of linux/magic.h; 32-bit CPUs have the second as a negative number.
     let in_ram = |kind: u32| [0x0102_1994, 0x8584_58f6].contains(&kind);
-    let found = folder.ancestors().find_map(|folder| rustix::fs::statfs(folder).ok());
+    let found = folder.ancestors().find_map(|folder| base::paths::statfs(folder).ok());
     found.is_some_and(|stat| in_ram(stat.f_type as u32))
 }
 

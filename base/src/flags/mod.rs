@@ -122,7 +122,7 @@ impl Flags {
     /// Those that help shows, sorted by name.
     fn shown(self) -> Vec<&'static Flag> {
         let mut all: Vec<_> = self.all().filter(|flag| flag.takes != Takes::Alias).collect();
-        all.sort_by_key(|flag| flag.long);
+        all.sort_unstable_by_key(|flag| flag.long);
         all
     }
 }

@@ -61,7 +61,7 @@ impl Store {
             let names = names.remove(&record.id).unwrap_or_default();
             list.push(ImageSummary::of(record, names));
         }
-        list.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
+        list.sort_unstable_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
         Ok((list, entries))
     }
 

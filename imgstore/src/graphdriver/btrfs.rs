@@ -115,7 +115,7 @@ pub(super) fn works(folder: &Path) -> bool {
     };
     let made = btrfs::create(folder.as_fd(), "one").is_ok();
     let copied = made
-        && rustix::fs::openat(
+        && paths::openat(
             &folder,
             "one",
             rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,

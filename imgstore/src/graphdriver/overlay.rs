@@ -6,9 +6,10 @@ use super::{Driver, Root, RootSource, Writable, make, remove, take_soon, tree_si
 use crate::image::Image;
 use crate::layer::changes::Own;
 use crate::layer::whiteout::Marks;
+use base::paths::{chmodat, mkdirat};
 use base::sys::quota;
 use base::{OnError, Result};
-use rustix::fs::{AtFlags, Mode, chmodat, mkdirat};
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};

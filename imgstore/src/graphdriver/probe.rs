@@ -9,8 +9,8 @@ use crate::commit::kernel_is_at_least;
 use crate::layer::whiteout::{self, Marks};
 use crate::store::Store;
 use base::files::{self, Sync, open_folder};
+use base::paths::statfs;
 use base::{Kind, Result, log};
-use rustix::fs::statfs;
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use std::os::fd::AsFd;
@@ -77,7 +77,7 @@ fn try_mount(folder: &Path) -> std::result::Result<(), Errno> {
     for name in ["lower", "upper", "work"] {
         base::paths::mkdir(&folder.join(name), rustix::fs::Mode::RWXU)?;
     }
-    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let fs = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     base::paths::set_option(fs.as_fd(), "lowerdir", folder.join("lower").as_os_str().as_bytes())?;
     base::paths::set_option(fs.as_fd(), "upperdir", folder.join("upper").as_os_str().as_bytes())?;
     base::paths::set_option(fs.as_fd(), "workdir", folder.join("work").as_os_str().as_bytes())?;

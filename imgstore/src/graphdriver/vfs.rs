@@ -7,8 +7,9 @@ use crate::image::Image;
 use crate::layer::changes::Own;
 use crate::layer::merge::Files;
 use crate::layer::{self, Style};
+use base::paths::{chmodat, mkdirat, renameat};
 use base::{OnError, Result, files};
-use rustix::fs::{AtFlags, Mode, chmodat, mkdirat, renameat};
+use rustix::fs::{AtFlags, Mode};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 

@@ -11,8 +11,9 @@ use super::walker::{Walker, open_folder_at};
 use super::whiteout::{self, Marks};
 use base::copy::{nanos, seconds};
 use base::files::open_folder;
+use base::paths::{readlinkat, statat};
 use base::{Error, OnError, Result};
-use rustix::fs::{AtFlags, FileType, Stat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -268,7 +269,7 @@ fn alike(one: &Stat, other: &Stat) -> bool {
 
 fn target(folder: &OwnedFd, name: &[u8], stat: &Stat) -> Option<std::ffi::CString> {
     let link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-    if link { readlinkat(folder, name, Vec::new()).ok() } else { None }
+    if link { readlinkat(folder, name).ok() } else { None }
 }
 
 /// The layers' roots, the topmost first, as far as they are seen.
@@ -347,7 +348,7 @@ pub(crate) fn changes(
     comparison.walk(root, below, hides)?;
     let mut changes = comparison.changes;
     // As in an archive: what is in a folder comes right after it.
-    changes.sort_by(|a, b| a.path.split(|&c| c == b'/').cmp(b.path.split(|&c| c == b'/')));
+    changes.sort_unstable_by(|a, b| a.path.split(|&c| c == b'/').cmp(b.path.split(|&c| c == b'/')));
     Ok(changes)
 }
 

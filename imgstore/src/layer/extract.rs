@@ -13,11 +13,9 @@ use super::path::{clean, shown, split};
 use super::ring::BLOCK;
 use super::walker::{Stop, Walker, open_folder_at};
 use base::files::remove_tree_at;
+use base::paths::{linkat, mkdirat, mknodat, openat, statat, symlinkat, utimensat};
 use base::{Error, OnError, Result};
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, fchmod, futimens, linkat, makedev, mkdirat, mknodat, openat,
-    statat, symlinkat, utimensat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, futimens, makedev};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::io::Read;

@@ -9,8 +9,9 @@ use super::path::{clean, is_below, shown, split};
 use super::unpack::{Link, Unpacker};
 use super::walker::open_folder_at;
 use super::whiteout::{self, Meaning, meaning};
+use base::paths::{linkat, statat};
 use base::{OnError, Result};
-use rustix::fs::{AtFlags, FileType, linkat, statat};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -11,10 +11,9 @@ use super::whiteout::{self, Marks};
 use base::copy;
 use base::files::remove_tree_at;
 use base::map::Map;
+use base::paths::{linkat, mkdirat, statat};
 use base::{OnError, Result};
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fchmod, futimens, linkat, mkdirat, statat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fchmod, futimens};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

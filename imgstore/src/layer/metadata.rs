@@ -6,10 +6,9 @@
 //! set is dropped.
 
 use super::path::shown;
+use base::paths::{chownat, fsetxattr};
 use base::{Error, OnError, Result};
-use rustix::fs::{
-    AtFlags, Mode, Timespec, Timestamps, XattrFlags, chownat, fchmod, fchown, fsetxattr,
-};
+use rustix::fs::{AtFlags, Mode, Timespec, Timestamps, XattrFlags, fchmod, fchown};
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -162,7 +162,7 @@ fn begin(folder: &Path, style: Style) -> Result<Unpacker> {
 /// next container's record, its log, whatever else lives there.
 pub(crate) fn room(path: &Path) -> Result<u64> {
     let count = || -> Result<u64> {
-        let space = rustix::fs::statvfs(path).on_path("stat", path)?;
+        let space = base::paths::statvfs(path).on_path("stat", path)?;
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         let all = space.f_blocks.saturating_mul(space.f_frsize);
         Ok(free.saturating_sub((all / 50).min(RESERVE)))

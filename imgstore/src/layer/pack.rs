@@ -12,11 +12,9 @@ use super::walker::open_folder_at;
 use super::write::TarWriter;
 use base::copy::{nanos, seconds, xattrs};
 use base::map::Map;
+use base::paths::{open, openat, readlinkat, statat};
 use base::{Error, OnError, Result};
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, major, minor, open, openat, readlinkat,
-    statat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, major, minor};
 use rustix::io::{Errno, read};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -168,7 +166,7 @@ impl<'a> Packer<'a> {
         match kind {
             Kind::File => self.file(dir, name, entry)?,
             Kind::Symlink => {
-                let target = readlinkat(dir, name, Vec::new()).on("read", shown(path))?;
+                let target = readlinkat(dir, name).on("read", shown(path))?;
                 entry.link = target.into_bytes();
                 self.tar.entry(&entry)?;
             }
@@ -223,7 +221,7 @@ fn open_file(dir: BorrowedFd<'_>, name: &[u8]) -> std::result::Result<(OwnedFd, 
         return Err(Errno::BUSY);
     }
     let again = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let file = open(again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let file = open(&again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     Ok((file, stat))
 }
 
@@ -252,7 +250,7 @@ fn attributes(fd: BorrowedFd<'_>) -> std::result::Result<Attributes, Errno> {
         list.push((name.to_vec(), value.to_vec()));
         Ok(())
     })?;
-    list.sort();
+    list.sort_unstable();
     Ok(list)
 }
 

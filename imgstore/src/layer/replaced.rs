@@ -6,7 +6,8 @@
 use super::walker::open_folder_at;
 use base::copy::open_for_reading;
 use base::digest::{Digest, Sha256};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, linkat, statat};
+use base::paths::{linkat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::{Errno, read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -41,7 +42,7 @@ pub(super) fn keep(layer: &Path, dir: BorrowedFd<'_>, name: &[u8]) -> Result<()>
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(e) => return Err(e),
             }
-            match linkat(dir, name, CWD, folder.join(digest.hex()), AtFlags::empty()) {
+            match linkat(dir, name, CWD, &folder.join(digest.hex()), AtFlags::empty()) {
                 Ok(()) | Err(Errno::EXIST) => Ok(()),
                 Err(e) => Err(e),
             }

@@ -12,8 +12,9 @@ use super::walker::{Walker, open_folder_at};
 use super::whiteout::{self, Marks};
 use base::copy;
 use base::digest::Digest;
+use base::paths::{chmodat, statat, utimensat};
 use base::{OnError, Result};
-use rustix::fs::{AtFlags, FileType, Mode, Stat, chmodat, statat, utimensat};
+use rustix::fs::{AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -7,8 +7,9 @@ use super::path::refuse;
 use super::path::shown;
 use super::unpack::{Unpacker, set_opaque};
 use super::whiteout;
+use base::paths::{mknodat, statat, symlinkat, utimensat};
 use base::{Error, OnError, Result};
-use rustix::fs::{AtFlags, FileType, Mode, mknodat, statat, symlinkat, utimensat};
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 use std::os::fd::BorrowedFd;
 
@@ -48,7 +49,7 @@ impl Unpacker {
         let again = self.made.differs(entry.uid, entry.gid) || entry.mode & self.made.umask != 0;
         if kind != FileType::Symlink && again {
             // Just made by us in a folder that only we can enter: no link can be in its place.
-            rustix::fs::chmodat(dir, name, mode, AtFlags::empty())
+            base::paths::chmodat(dir, name, mode, AtFlags::empty())
                 .on("change mode of", shown(path))?;
         }
         let times = metadata::times(entry.mtime);

@@ -18,10 +18,9 @@ use super::walker::{Stop, Walker, open_folder_at};
 use super::whiteout::{self, Marks, Meaning, meaning, place};
 use base::digest::{Digest, Sha256};
 use base::files::remove_tree_at;
+use base::paths::{mkdirat, openat, statat};
 use base::{Error, Kind as ErrorKind, OnError, Result};
-use rustix::fs::{
-    Advice, AtFlags, FileType, Mode, OFlags, fadvise, futimens, mkdirat, openat, statat,
-};
+use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, fadvise, futimens};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -14,8 +14,9 @@ use super::{Style, replaced};
 use base::copy::{nanos, seconds, xattrs};
 use base::digest::Digest;
 use base::files::open_folder;
+use base::paths::{readlinkat, statat};
 use base::{Kind as ErrorKind, OnError, Result};
-use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Stat, fstat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -104,7 +105,7 @@ impl Checker<'_> {
             }
             Kind::Char | Kind::Block if stat.st_rdev != device => Some("its device differs"),
             Kind::Symlink => {
-                let target = readlinkat(self.walker.here(), split(path).1, Vec::new());
+                let target = readlinkat(self.walker.here(), split(path).1);
                 let target = unless_of_the_moment(target, path)?;
                 let same = target.is_some_and(|target| target.as_bytes() == entry.link);
                 (!same).then_some("its target differs")

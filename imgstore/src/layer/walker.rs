@@ -4,7 +4,8 @@
 //! resolved by the kernel across a link, and a folder that many entries share is not looked up for
 //! each of them.
 
-use rustix::fs::{Mode, OFlags, openat};
+use base::paths::openat;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -8,7 +8,8 @@
 
 use super::header::Kind;
 use super::path::{refuse, split};
-use rustix::fs::{AtFlags, FileType, Mode, XattrFlags, fgetxattr, fsetxattr, mknodat, statat};
+use base::paths::{fgetxattr, fsetxattr, mknodat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, XattrFlags};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 

@@ -62,7 +62,7 @@ impl Client {
             let all = store.list()?.into_iter().flat_map(|image| image.names);
             names = all.filter_map(|text| of(&text)).filter(|r| r.digest.is_none()).collect();
             names.retain(|other| other.repository == name.repository);
-            names.sort_by(|a, b| a.tag.cmp(&b.tag));
+            names.sort_unstable_by(|a, b| a.tag.cmp(&b.tag));
         }
         let local = |name: &Reference| {
             store.find(&name.familiar()).map_err(|e| match e.kind() {
@@ -128,7 +128,7 @@ fn others(remote: &Remote, sources: &Map<Digest, Source>) -> Vec<String> {
         .filter(|other| other.registry == remote.registry && other.path != remote.path)
         .map(|other| other.path)
         .collect();
-    paths.sort();
+    paths.sort_unstable();
     paths.dedup();
     paths
 }
@@ -294,7 +294,7 @@ impl Push<'_> {
             })
             .map(|other| other.path)
             .collect();
-        paths.sort();
+        paths.sort_unstable();
         paths.dedup();
         paths.truncate(3);
         paths

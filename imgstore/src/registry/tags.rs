@@ -23,7 +23,7 @@ json_object! {
 pub(crate) fn list(session: &Session<'_>) -> Result<Vec<String>> {
     let target = session.target("tags/list?n=1000");
     let mut tags = all(session, target, &mut |_| true)?;
-    tags.sort();
+    tags.sort_unstable();
     Ok(tags)
 }
 

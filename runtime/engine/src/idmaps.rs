@@ -6,12 +6,13 @@
 //! a user the largest one is taken.
 
 use crate::Engine;
+use base::paths::{openat, stat, statat};
 use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::UserNamespace;
 use libcontainer::subordinate::PROGRAMS;
-use rustix::fs::{AtFlags, Mode, OFlags, openat, stat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;

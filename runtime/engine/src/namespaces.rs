@@ -2,11 +2,12 @@
 
 use crate::container::{Process, Record};
 use crate::{Engine, idmaps};
+use base::paths::openat;
 use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use base_http::api::host_config::HostConfig;
 use libcontainer::{Namespace, Namespaces, SharedMemory};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags};
 use std::net::IpAddr;
 
 /// Whose namespace of a kind it is.

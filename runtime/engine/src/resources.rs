@@ -1,10 +1,11 @@
 //! Memory, processors, processes and disks: from the words of the API to the limits of a cgroup,
 //! with Docker's rules about them.
 
+use base::paths::stat;
 use base::{Error, Result};
 use base_http::api::host_config::{HostConfig, ThrottleDevice};
 use libcontainer::cgroup::{Amount, DeviceNumber, Join, Limits, Throttle, supports};
-use rustix::fs::{FileType, major, minor, stat};
+use rustix::fs::{FileType, major, minor};
 
 const LEAST_MEMORY: i64 = 512 << 10;
 const LEAST_RESERVATION: i64 = 512 << 10;

@@ -8,11 +8,12 @@ use crate::execdriver::root_source;
 use crate::monitor::control::{Control, Message};
 use crate::{Engine, idmaps};
 use base::files::Lock;
+use base::paths::openat;
 use base::sys::resolve::{Links, beneath};
 use base::text::quote::quoted;
 use base::{Error, OnError, Result};
 use libcontainer::{OpenRoot, UserNamespace};
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -113,7 +114,7 @@ impl<'a> Tree<'a> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = openat(&found, ".", flags, Mode::empty()).map_err(missing)?;
         let name = name.as_bytes().to_vec();
-        rustix::fs::statat(&folder, &name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+        base::paths::statat(&folder, &name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
             .map_err(missing)?;
         Ok(Place { folder, name, in_mount, read_only })
     }

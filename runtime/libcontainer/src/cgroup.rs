@@ -128,7 +128,7 @@ impl Cgroup {
         let path = place(Path::new(tree), &self.id);
         let folder = path.to_string_lossy();
         let shared = !self.id.starts_with('/');
-        if rustix::fs::access(&path, rustix::fs::Access::EXISTS).is_ok() {
+        if base::paths::access(&path, rustix::fs::Access::EXISTS).is_ok() {
             // A start that was killed has left it, perhaps with a process.
             let _ = kill(&self.id);
             remove(&self.id)?;

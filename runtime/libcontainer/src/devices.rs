@@ -2,13 +2,11 @@
 
 use crate::spec::UserNamespace;
 use base::paths::set_option;
+use base::paths::{chmodat, chownat, mkdirat, mknodat, openat, statat, symlinkat};
 use base::sys::bpf::Instruction;
 use base::text::path::clean;
 use base::{Error, OnError, Result};
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, makedev, mkdirat,
-    mknodat, openat, statat, symlinkat,
-};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, makedev};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -44,7 +42,7 @@ pub(crate) fn detached(
     ids: Option<UserNamespace>,
     label: Option<&str>,
 ) -> Result<OwnedFd> {
-    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).on("fsopen", "tmpfs")?;
+    let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).on("fsopen", "tmpfs")?;
     set_option(context.as_fd(), "mode", b"755").on("fsconfig mode", "tmpfs")?;
     set_option(context.as_fd(), "size", b"65536k").on("fsconfig size", "tmpfs")?;
     if let Some(label) = label {
@@ -136,7 +134,7 @@ pub struct Device {
 impl Device {
     /// The device at this path of the host, to be seen at `inside`; nothing if it is no device.
     pub fn of_host(path: &Path, inside: String) -> Option<Device> {
-        let stat = rustix::fs::stat(path).ok()?;
+        let stat = base::paths::stat(path).ok()?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::CharacterDevice => Kind::Character,
             FileType::BlockDevice => Kind::Block,

@@ -6,10 +6,11 @@
 //! of the root in there. That is made from the root's own descriptor: whatever a container has mounted
 //! over its root, or made its root, is not looked at.
 
+use base::paths::open_tree;
 use base::sys::mount;
 use base::{OnError, Result};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::mount::OpenTreeFlags;
 use rustix::process::{Pid, chroot, fchdir};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::os::fd::{AsFd, OwnedFd};

@@ -8,13 +8,14 @@
 use crate::root::{choices, joined, label_option, relative};
 use crate::spec::{RootSource, Spec, UserNamespace};
 use crate::{aside, root};
+use base::paths::open_tree;
 use base::sys::clone::namespace;
 use base::sys::mount::{FileOwner, map_owners};
 use base::sys::plan::{Operation, Plan, Tolerate};
 use base::{Error, OnError, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountPropagationFlags, OpenTreeFlags, open_tree};
+use rustix::mount::{MountPropagationFlags, OpenTreeFlags};
 use rustix::process::Pid;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;

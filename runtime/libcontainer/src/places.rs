@@ -5,12 +5,13 @@ use crate::mapped::Mapping;
 use crate::mounts::bits;
 use crate::prepare::{ensure_file, ensure_folder};
 use crate::spec::{Bind, Propagation, Spec};
+use base::paths::open_tree;
 use base::sys::mount::set_attributes;
 use base::sys::plan::{Operation, Plan, Tolerate, target};
 use base::text::path::clean;
 use base::{Error, OnError, Result};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
+use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 

@@ -1,10 +1,11 @@
 //! Work inside the container's root before the child enters it, always by descriptor.
 
 use crate::users::LARGEST_FILE;
+use base::paths::{mkdirat, mknodat};
 use base::sys::resolve::{Links, beneath};
 use base::text::quote::quoted;
 use base::{Error, OnError, Result};
-use rustix::fs::{FileType, Mode, OFlags, fstat, mkdirat, mknodat};
+use rustix::fs::{FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::io::Read;

@@ -4,15 +4,16 @@
 //! container may change the folder meanwhile.
 
 use crate::spec::Spec;
+use base::paths::{lgetxattr, lsetxattr, openat};
 use base::{Error, OnError, Result};
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, XattrFlags, lgetxattr, lsetxattr, openat};
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-const NAME: &str = "security.selinux";
+const NAME: &CStr = c"security.selinux";
 /// Docker's list: what they hold is the system's.
 const KEPT: [&str; 24] = [
     "/",
@@ -72,7 +73,10 @@ fn tree(path: &Path, label: &str) -> Result<()> {
     below(top, label).map_err(wrong)
 }
 
-fn folder(above: BorrowedFd<'_>, name: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
+fn folder(
+    above: BorrowedFd<'_>,
+    name: &(impl base::paths::Name + ?Sized),
+) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(above, name, flags, Mode::empty())
 }
@@ -149,7 +153,7 @@ mod tests {
         let label = "system_u:object_r:container_file_t:s0:c1,c2";
         let of = |name: &str| {
             let mut bytes = [0; 256];
-            let found = lgetxattr(folder.join(name), NAME, &mut bytes[..]);
+            let found = lgetxattr(&folder.join(name), NAME, &mut bytes[..]);
             found.map(|length| String::from_utf8_lossy(&bytes[..length]).into_owned())
         };
         let host = of("outside");

@@ -7,6 +7,7 @@
 
 use crate::aside;
 use crate::spec::RootSource;
+use base::paths::open_tree;
 use base::paths::set_option;
 use base::sys::clone::namespace;
 use base::sys::plan::{Operation, Plan, Tolerate};
@@ -14,7 +15,7 @@ use base::{Error, OnError, Result};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, OpenTreeFlags,
-    fsconfig_create, fsconfig_set_flag, fsmount, fsopen, open_tree,
+    fsconfig_create, fsconfig_set_flag, fsmount, fsopen,
 };
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -113,7 +114,7 @@ fn overlay(
     userxattr: bool,
     label: Option<&str>,
 ) -> rustix::io::Result<OwnedFd> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     let joined = joined(lower);
     if joined.len() <= LONGEST_VALUE {
@@ -130,10 +131,10 @@ fn overlay(
         set_option(context, "context", label.as_bytes())?;
     }
     if userxattr {
-        fsconfig_set_flag(context, "userxattr")?;
+        fsconfig_set_flag(context, c"userxattr")?;
     }
     // Linux 5.10; before it the option is unknown, and the sync happens.
-    if volatile && fsconfig_set_flag(context, "volatile").is_err() {
+    if volatile && fsconfig_set_flag(context, c"volatile").is_err() {
         base::log::debug("overlay: no `volatile`: the kernel is older than 5.10");
     }
     fsconfig_create(context)?;

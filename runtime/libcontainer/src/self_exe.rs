@@ -8,10 +8,11 @@
 //! binary would fail. An ordinary user who may write the binary gets a sealed copy in memory.
 
 use base::files::{Lock, create_dir_all};
+use base::paths::{self, mount_remount, unmount};
 use base::sys::spawn;
 use base::{Error, OnError, Result};
 use rustix::fs::{Access, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
-use rustix::mount::{MountFlags, UnmountFlags, mount_bind, mount_remount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount_bind};
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -30,7 +31,7 @@ pub fn protect(run: &Path) -> Result<()> {
         return Err(begin_anew(&path));
     }
     let copied = std::fs::read_link(OWN).on("readlink", OWN)?;
-    let writable = rustix::fs::access(OWN, Access::WRITE_OK).is_ok();
+    let writable = paths::access(OWN, Access::WRITE_OK).is_ok();
     if !writable || copied.as_os_str().as_bytes().starts_with(b"/memfd:") {
         return Ok(());
     }
@@ -39,7 +40,7 @@ pub fn protect(run: &Path) -> Result<()> {
 }
 
 fn is_read_only(path: &Path) -> Result<bool> {
-    let stat = rustix::fs::statvfs(path).on_path("statvfs", path)?;
+    let stat = paths::statvfs(path).on_path("statvfs", path)?;
     Ok(stat.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
@@ -63,10 +64,10 @@ fn bound(run: &Path) -> Result<std::path::PathBuf> {
     // Somebody was killed before his bind was read-only: nobody uses it.
     while unmount(&path, UnmountFlags::DETACH).is_ok() {}
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-    base::paths::open(&path, flags, Mode::from_raw_mode(0o500)).on_path("create", &path)?;
+    paths::open(&path, flags, Mode::from_raw_mode(0o500)).on_path("create", &path)?;
     mount_bind(OWN, &path).on_path("bind the executable on", &path)?;
     let flags = MountFlags::BIND | MountFlags::RDONLY;
-    if let Err(errno) = mount_remount(&path, flags, "") {
+    if let Err(errno) = mount_remount(&path, flags) {
         let _ = unmount(&path, UnmountFlags::DETACH);
         return Err(errno).on_path("make read-only", &path);
     }
@@ -89,8 +90,8 @@ fn sweep(folder: &Path, keep: &str) {
 
 fn sealed_copy() -> Result<OwnedFd> {
     let flags = MemfdFlags::ALLOW_SEALING;
-    let copy = rustix::fs::memfd_create("coracle", flags).on("memfd_create", "coracle")?;
-    let own = base::paths::open(Path::new(OWN), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let copy = rustix::fs::memfd_create(c"coracle", flags).on("memfd_create", "coracle")?;
+    let own = paths::open(Path::new(OWN), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let own = own.on("open", OWN)?;
     while rustix::fs::sendfile(&copy, &own, None, 1 << 20).on("copy", OWN)? > 0 {}
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;

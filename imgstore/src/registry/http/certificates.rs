@@ -45,7 +45,7 @@ pub(super) fn find(
     for entry in std::fs::read_dir(&folder).map_err(|e| Error::os("read", &folder.display(), e))? {
         files.extend(entry.map(|entry| entry.path()).ok());
     }
-    files.sort();
+    files.sort_unstable();
     let ends = |path: &PathBuf, end: &str| path.extension().is_some_and(|name| name == end);
     for path in files.iter().filter(|path| ends(path, "crt")) {
         let (certificates, _) = read(path)?;

@@ -344,7 +344,9 @@ impl<'a> Containers<'a> {
                 Err(error) => base::log::warn(error.message()),
             }
         }
-        containers.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+        containers.sort_unstable_by(|a, b| {
+            b.record.created.cmp(&a.record.created).then_with(|| a.record.id.cmp(&b.record.id))
+        });
         Ok(containers)
     }
 

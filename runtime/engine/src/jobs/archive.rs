@@ -3,13 +3,14 @@
 use crate::Engine;
 use crate::container::Container;
 use crate::tree::{Place, Tree};
+use base::paths::{openat, readlinkat, statat};
 use base::sys::mount::FileOwner;
 use base::text::time::rfc3339;
 use base::{Error, OnError, Result, copy};
 use base_http::api::container::PathStat;
 use imgstore::{Extract, Packer};
 use libcontainer::users;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
@@ -51,8 +52,7 @@ impl<'a> Archive<'a> {
         let stat = &self.stat;
         let mut link_target = String::new();
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-            let target = readlinkat(&self.place.folder, &self.place.name, Vec::new())
-                .on("read", &self.path)?;
+            let target = readlinkat(&self.place.folder, &self.place.name).on("read", &self.path)?;
             let target = target.to_string_lossy();
             let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
             link_target = match target.starts_with('/') {

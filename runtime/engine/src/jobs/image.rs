@@ -88,7 +88,7 @@ fn digests(names: &[String], manifest: Option<Digest>) -> Vec<String> {
             found.push(format!("{repository}@{manifest}"));
         }
     }
-    found.sort();
+    found.sort_unstable();
     found.dedup();
     found
 }

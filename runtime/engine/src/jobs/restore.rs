@@ -89,7 +89,7 @@ impl Step<'_> {
 /// circle somebody must begin.
 fn order(steps: &[Step<'_>]) -> Vec<usize> {
     let mut left: Vec<usize> = (0..steps.len()).collect();
-    left.sort_by_key(|number| steps.get(*number).map(|step| step.order));
+    left.sort_unstable_by_key(|number| (steps.get(*number).map(|step| step.order), *number));
     let mut done = Vec::with_capacity(left.len());
     while !left.is_empty() {
         let waits = |number: &usize| {

@@ -23,7 +23,7 @@ pub enum Layout {
 impl Layout {
     /// Looks at the mounts.
     pub fn find() -> Layout {
-        let magic = |path| rustix::fs::statfs(path).map(|stat| stat.f_type as u64).ok();
+        let magic = |path| base::paths::statfs(path).map(|stat| stat.f_type as u64).ok();
         match (magic(MOUNT), magic(UNIFIED)) {
             (Some(CGROUP2), _) => Layout::Version2,
             (_, Some(CGROUP2)) => Layout::Hybrid,

@@ -36,7 +36,7 @@ pub(crate) struct LogReader {
 }
 
 fn inode_at(path: PathBuf) -> Option<u64> {
-    rustix::fs::stat(&path).ok().map(|stat| stat.st_ino as u64)
+    base::paths::stat(&path).ok().map(|stat| stat.st_ino as u64)
 }
 
 impl LogReader {
