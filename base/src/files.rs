@@ -9,7 +9,7 @@ use rustix::fs::{self, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -118,7 +118,7 @@ pub fn read_capped(path: &Path, cap: usize) -> Result<Vec<u8>> {
         size => size,
     };
     let mut bytes = Vec::with_capacity(size.min(cap) + 1);
-    (&file).take(cap as u64 + 1).read_to_end(&mut bytes).on_path("read", path)?;
+    crate::read::at_most(&mut &file, cap as u64 + 1, &mut bytes).on_path("read", path)?;
     if bytes.len() > cap {
         let text = format!("read {}: larger than {cap} bytes", path.display());
         return Err(Error::bad_input(text));

@@ -19,6 +19,7 @@ pub mod log;
 pub mod map;
 pub mod paths;
 pub mod program;
+pub mod read;
 pub mod signals;
 pub mod text;
 

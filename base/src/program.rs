@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
@@ -86,7 +86,7 @@ impl Program {
         // One that does not read says why by its exit.
         let _ = File::from(our_out).write_all(input);
         let mut said = Vec::new();
-        let read = File::from(our_in).take(cap).read_to_end(&mut said);
+        let read = crate::read::at_most(&mut File::from(our_in), cap, &mut said);
         let success = self.wait(pid)?;
         read.on("read", &self.name)?;
         Ok(Ended { success, said })
@@ -94,13 +94,13 @@ impl Program {
 
     /// Runs it without input; gives what it writes, errors too, `cap` bytes at most.
     pub fn hear(&self, words: &[&str], cap: u64) -> Result<Ended> {
-        let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let null = open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let null = null.on("open", "/dev/null")?;
         let (our_in, its_out) = pipe_with(PipeFlags::CLOEXEC).on("pipe", &self.name)?;
         let pid = self.start(words, &[null.as_fd(), its_out.as_fd(), its_out.as_fd()])?;
         drop(its_out);
         let mut said = Vec::new();
-        let read = File::from(our_in).take(cap).read_to_end(&mut said);
+        let read = crate::read::at_most(&mut File::from(our_in), cap, &mut said);
         let success = self.wait(pid)?;
         read.on("read", &self.name)?;
         Ok(Ended { success, said })

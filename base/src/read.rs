@@ -1,8 +1,9 @@
-//! Reading to the end, once for all readers.
+//! Reading to the end, once for all readers; standard input.
 //!
 //! The standard library makes `read_to_end` and its like anew for each type of reader, 700 bytes each
 //! time, wanted or not. A reader that has [`shared_reads!`](crate::shared_reads) in it takes those here.
 
+use rustix::io::Errno;
 use std::io::{Read, Result};
 
 /// Any reader, by its `read` alone.
@@ -32,6 +33,20 @@ pub fn to_string(reader: &mut dyn Read, out: &mut String) -> Result<usize> {
 /// See [`Read::read_exact`].
 pub fn exact(reader: &mut dyn Read, out: &mut [u8]) -> Result<()> {
     Any(reader).read_exact(out)
+}
+
+/// Standard input, for those who read it in large pieces: without a buffer. A closed one is at its end.
+pub struct Stdin;
+
+impl Read for Stdin {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        match rustix::io::read(rustix::stdio::stdin(), out) {
+            Err(Errno::BADF) => Ok(0),
+            other => Ok(other?),
+        }
+    }
+
+    crate::shared_reads!();
 }
 
 /// What an `impl Read` has beside `read`.

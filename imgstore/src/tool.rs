@@ -11,12 +11,13 @@ use crate::registry;
 use crate::{Bake, Form, Fsck, ImportOptions, LoadEvent, Options, Removed, Store};
 use base::flags::Matches;
 use base::folders::Folders;
+use base::read::Stdin;
 use base::text::table::Table;
 use base::text::{id, size, time};
 use base::{Error, OnError, Result, files, log};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::PROGRAM;
@@ -184,11 +185,10 @@ fn load(store: &Store, path: Option<&str>, quiet: bool) -> Result<()> {
     let loaded = match path {
         Some(path) => store.load_path(Path::new(path), &mut events)?,
         None => {
-            let mut input = std::io::stdin().lock();
-            if input.is_terminal() {
+            if std::io::stdin().is_terminal() {
                 return Err(Error::bad_input("requested load from stdin, but stdin is empty"));
             }
-            store.load(&mut input, &mut events)?
+            store.load(&mut Stdin, &mut events)?
         }
     };
     if quiet {
@@ -217,7 +217,7 @@ fn import(store: &Store, matches: &Matches, file: &str, name: Option<&str>) -> R
     let message = matches.text("message").unwrap_or_default().to_owned();
     let options = ImportOptions { name: name.map(str::to_owned), config, message };
     let id = if file == STDIN {
-        store.import(&mut std::io::stdin().lock() as &mut dyn Read, options)?
+        store.import(&mut Stdin, options)?
     } else {
         let path = Path::new(file);
         store.import(&mut File::open(path).on_path("open", path)?, options)?

@@ -104,7 +104,7 @@ impl<'a> Body<'a> {
             return Err(too_large(cap));
         }
         let mut bytes = Vec::new();
-        let got = self.take(cap + 1).read_to_end(&mut bytes);
+        let got = base::read::at_most(self, cap + 1, &mut bytes);
         got.map_err(|error| self.error(error))?;
         if bytes.len() as u64 > cap {
             return Err(too_large(cap));
@@ -223,6 +223,8 @@ impl Read for Body<'_> {
         }
         result
     }
+
+    base::shared_reads!();
 }
 
 fn too_large(cap: u64) -> Error {

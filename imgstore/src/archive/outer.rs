@@ -141,4 +141,6 @@ impl Read for Outer<'_> {
         self.left -= n as u64;
         Ok(n)
     }
+
+    base::shared_reads!();
 }

@@ -262,6 +262,8 @@ impl Read for Content<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.read_some(out).map_err(io::Error::other)
     }
+
+    base::shared_reads!();
 }
 
 fn new_frames() -> FrameDecoder {

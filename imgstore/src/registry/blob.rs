@@ -137,6 +137,8 @@ impl Read for Blob<'_> {
         }
         self.some(out).map_err(|e| io::Error::other(Failed(e)))
     }
+
+    base::shared_reads!();
 }
 
 /// Carries our error through `io::Error`, so that its text stays as it is.

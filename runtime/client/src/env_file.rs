@@ -41,10 +41,9 @@ pub(crate) fn given(text: &str, lookup: Lookup<'_>) -> String {
 
 /// The lines of a file.
 pub(crate) fn read(path: &str) -> Result<String> {
-    use std::io::Read;
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).on_path("open", Path::new(path))?;
-    file.take(CAP + 1).read_to_end(&mut bytes).on_path("read", Path::new(path))?;
+    let mut file = std::fs::File::open(path).on_path("open", Path::new(path))?;
+    base::read::at_most(&mut file, CAP + 1, &mut bytes).on_path("read", Path::new(path))?;
     if bytes.len() as u64 > CAP {
         return Err(Error::bad_input(["read ", path, ": larger than 1 MiB"].concat()));
     }

@@ -71,6 +71,8 @@ impl<F: AsFd> Read for Source<'_, F> {
         self.signals.wait(self.file.as_fd(), PollFlags::IN)?;
         Ok(rustix::io::read(&self.file, buffer)?)
     }
+
+    base::shared_reads!();
 }
 
 /// Writes all of it to a file, pipe or terminal.

@@ -7,7 +7,7 @@
 use base::{Error, OnError, Result};
 use imgstore::{ImageConfig, ImportOptions, Store};
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Read;
 
 /// The image's name.
 pub(crate) const NAME: &str = "hello";
@@ -28,7 +28,9 @@ pub(crate) fn make(store: &Store) -> Result<()> {
     head.extend_from_slice(&header("hello", b'0', 0o755, size));
     // Padding to a block, and the two empty blocks that end a tar.
     let tail = vec![0; (size.next_multiple_of(512) - size) as usize + 1024];
-    let mut tar = Cursor::new(head).chain(program.take(size)).chain(Cursor::new(tail));
+    let mut program = program.take(size);
+    let (mut head, mut tail) = (head.as_slice(), tail.as_slice());
+    let mut tar = Parts(&mut [&mut head, &mut program, &mut tail]);
     let config = ImageConfig { cmd: Some(vec!["/hello".to_string()]), ..ImageConfig::default() };
     let options = ImportOptions {
         name: Some(format!("{NAME}:latest")),
@@ -36,6 +38,24 @@ pub(crate) fn make(store: &Store) -> Result<()> {
         message: "the binary itself".to_string(),
     };
     store.import(&mut tar, options).map(drop)
+}
+
+/// One after the other, as one.
+struct Parts<'a, 'b>(&'a mut [&'b mut dyn Read]);
+
+impl Read for Parts<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(first) = self.0.first_mut() {
+            let got = first.read(out)?;
+            if got > 0 || out.is_empty() {
+                return Ok(got);
+            }
+            self.0 = &mut std::mem::take(&mut self.0)[1..];
+        }
+        Ok(0)
+    }
+
+    base::shared_reads!();
 }
 
 /// Whether the program headers name an interpreter (PT_INTERP of elf(5)): they are at the beginning.

@@ -13,7 +13,6 @@ use base_http::api::host_config::HostConfig;
 use libcontainer::UserNamespace;
 use libcontainer::subordinate::PROGRAMS;
 use rustix::fs::{AtFlags, Mode, OFlags};
-use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -140,9 +139,9 @@ pub(crate) fn of_process(process: BorrowedFd<'_>) -> Result<Option<UserNamespace
     let map = |name: &str| -> Result<Map> {
         let file = openat(process, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .on("open", name)?;
-        let mut text = String::new();
-        std::fs::File::from(file).take(4096).read_to_string(&mut text).on("read", name)?;
-        Ok(Map::of(&text))
+        let mut text = Vec::new();
+        base::read::at_most(&mut std::fs::File::from(file), 4096, &mut text).on("read", name)?;
+        Ok(Map::of(&String::from_utf8_lossy(&text)))
     };
     let (users, groups) = (map("uid_map")?, map("gid_map")?);
     let rest = users.second.zip(groups.second);

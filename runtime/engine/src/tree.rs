@@ -121,17 +121,16 @@ impl<'a> Tree<'a> {
 
     /// A small regular file; empty when there is none.
     pub(crate) fn read(&self, path: &str, cap: usize) -> Result<Vec<u8>> {
-        use std::io::Read;
         let Ok(place) = self.find(path) else { return Ok(Vec::new()) };
         // A FIFO or a device in its place does nothing.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&place.folder, &place.name, flags, Mode::empty()).on("open", path)?;
-        let file = std::fs::File::from(file);
+        let mut file = std::fs::File::from(file);
         if !file.metadata().on("stat", path)?.is_file() {
             return Ok(Vec::new());
         }
         let mut bytes = Vec::new();
-        file.take(cap as u64).read_to_end(&mut bytes).on("read", path)?;
+        base::read::at_most(&mut file, cap as u64, &mut bytes).on("read", path)?;
         Ok(bytes)
     }
 

@@ -8,7 +8,6 @@ use base::{Error, OnError, Result};
 use rustix::fs::{FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The path for the kernel. A NUL in it is refused.
@@ -75,7 +74,8 @@ pub(crate) fn read(root: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>> {
     }
     let file = reopen(found.as_fd(), OFlags::NONBLOCK).map_err(wrong)?;
     let mut bytes = Vec::new();
-    std::fs::File::from(file).take(LARGEST_FILE).read_to_end(&mut bytes).on("read", path)?;
+    base::read::at_most(&mut std::fs::File::from(file), LARGEST_FILE, &mut bytes)
+        .on("read", path)?;
     Ok(bytes)
 }
 

@@ -60,7 +60,7 @@ impl Response {
             return Err(large());
         }
         let mut bytes = Vec::new();
-        let read = (&mut self.body).take(cap + 1).read_to_end(&mut bytes);
+        let read = base::read::at_most(&mut self.body, cap + 1, &mut bytes);
         read.map_err(|e| Error::os("read", &"answer", e))?;
         if bytes.len() as u64 > cap { Err(large()) } else { Ok(bytes) }
     }

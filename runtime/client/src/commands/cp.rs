@@ -171,8 +171,7 @@ fn into(
             let text = ["destination \"", &to, "\" must be a directory"].concat();
             return Err(Error::bad_input(text));
         }
-        let mut stdin = std::io::stdin().lock();
-        return send(session, matches, (name, &path), &mut stdin).map(drop);
+        return send(session, matches, (name, &path), &mut base::read::Stdin).map(drop);
     }
     let local = Path::new(source);
     let whole = source.ends_with('/') || source.ends_with("/.") || source == ".";
@@ -256,6 +255,8 @@ impl Read for Counted<'_> {
         self.bytes += count as u64;
         Ok(count)
     }
+
+    base::shared_reads!();
 }
 
 /// Standard output, with an ear for signals.

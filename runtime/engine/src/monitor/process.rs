@@ -72,8 +72,7 @@ pub(crate) fn spawn_monitor(engine: &Engine, id: &str) -> Result<()> {
     engine.children().left(start(engine, MONITOR, &[id], &[write.as_fd()])?);
     drop(write);
     let mut text = Vec::new();
-    std::io::Read::read_to_end(&mut std::fs::File::from(read), &mut text)
-        .on("read from", "monitor")?;
+    base::read::to_end(&mut std::fs::File::from(read), &mut text).on("read from", "monitor")?;
     match text.split_first() {
         Some((b'+', _)) => Ok(()),
         Some((_, message)) => Err(Error::other(String::from_utf8_lossy(message))),
