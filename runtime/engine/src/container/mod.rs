@@ -280,14 +280,16 @@ impl<'a> Containers<'a> {
         if let Some((_, record)) = recent.as_ref().filter(|(then, _)| *then == now) {
             return Ok(Some(record.clone()));
         }
-        let text = match read_capped(path, LARGEST_RECORD) {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
-            result => result?,
-        };
-        let record: Record = json::parse(&text).map_err(|e| e.context(path.display()))?;
+        let Some(record) = read_anew(path)? else { return Ok(None) };
         let record = Arc::new(record);
         *recent = Some((now, record.clone()));
         Ok(Some(record))
+    }
+
+    /// Its record once more, for somebody who changes it.
+    pub(crate) fn own_record(&self, container: &Container) -> Result<Record> {
+        let missing = || Error::not_found(format!("No such container: {}", container.id()));
+        read_anew(&container.folder.join("config.json"))?.ok_or_else(missing)
     }
 
     /// The container that a user means: a full id, a name, or the beginning of one id.
@@ -401,6 +403,14 @@ impl<'a> Containers<'a> {
         }
         names::sweep(self)
     }
+}
+
+fn read_anew(path: &Path) -> Result<Option<Record>> {
+    let text = match read_capped(path, LARGEST_RECORD) {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        result => result?,
+    };
+    json::parse(&text).map(Some).map_err(|e| e.context(path.display()))
 }
 
 /// None when there is no such file.

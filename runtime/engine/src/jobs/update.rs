@@ -1,6 +1,6 @@
 //! `update`: other limits and another restart policy, while the container runs too.
 
-use crate::container::{Record, Status};
+use crate::container::Status;
 use crate::monitor::Policy;
 use crate::monitor::control::{Control, Message};
 use crate::{Engine, resources};
@@ -26,9 +26,10 @@ impl Update {
                 "Restart policy cannot be updated because AutoRemove is enabled for the container",
             ));
         }
-        let mut host = container.record.host_config.clone();
-        merge(&mut host, &self.wanted);
-        let warnings = resources::check(&mut host)?;
+        let mut record = containers.own_record(&container)?;
+        let host = &mut record.host_config;
+        merge(host, &self.wanted);
+        let warnings = resources::check(host)?;
         if engine.is_ordinary() && resources::any(&self.wanted) {
             return Err(Error::unsupported(
                 "limits need root: an ordinary user has no cgroup here",
@@ -39,7 +40,7 @@ impl Update {
             resources::check(&mut self.wanted)?;
             // Swap follows memory: both are written.
             let mut limits = resources::limits(&self.wanted, Join::Statistics)?;
-            let all = resources::limits(&host, Join::Statistics)?;
+            let all = resources::limits(host, Join::Statistics)?;
             if limits.memory.is_some() || limits.memory_and_swap.is_some() {
                 limits.memory = all.memory;
                 limits.memory_and_swap = all.memory_and_swap;
@@ -50,7 +51,6 @@ impl Update {
             }
             cgroup::update(&container.record.cgroup(), &limits)?;
         }
-        let record = Record { host_config: host, ..(*container.record).clone() };
         containers.rewrite(&container, &record)?;
         engine.tell(&container, "update", &[]);
         drop(lock);
