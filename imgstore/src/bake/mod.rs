@@ -7,6 +7,7 @@
 //! their image gives them.
 
 mod model;
+mod names;
 mod spool;
 
 use crate::archive::Found;
@@ -285,8 +286,8 @@ impl Baker<'_> {
             }
             let tree = [&folder, "/tree"].concat();
             self.add(&tree, What::Node(number, 0));
-            for (name, &node) in &self.layers[number].model.names {
-                let path = [tree.as_bytes(), b"/", name].concat();
+            for (name, node) in self.layers[number].model.names.iter() {
+                let path = [tree.as_bytes(), b"/", &name].concat();
                 self.all.push((path, What::Node(number, node)));
             }
         }

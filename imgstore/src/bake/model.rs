@@ -4,6 +4,7 @@
 //! The same rules as in [`crate::layer::unpack`] and [`crate::layer::settle`], which do it on a disk:
 //! a test compares the two.
 
+use super::names::Names;
 use crate::layer::entry::Entry;
 use crate::layer::filelist::FileList;
 use crate::layer::header::Kind;
@@ -15,8 +16,6 @@ use crate::layer::whiteout::{Meaning, meaning, place};
 use base::Result;
 use base::digest::{Digest, Sha256};
 use base::map::Map;
-use std::collections::BTreeMap;
-use std::ops::Bound;
 
 /// Where bytes are: in the archive of which layer, from where on, how many.
 pub(super) type Place = (usize, u64, u64);
@@ -46,7 +45,7 @@ pub(super) struct Model {
     number: usize,
     pub(super) nodes: Vec<Node>,
     /// All names but the root's, which is the first node.
-    pub(super) names: BTreeMap<Vec<u8>, usize>,
+    pub(super) names: Names,
     /// Contents that a later entry replaced, by their digest.
     pub(super) replaced: Map<String, Place>,
     digests: Map<u64, Digest>,
@@ -66,7 +65,7 @@ impl Model {
         Self {
             number,
             nodes: vec![Node { entry, header: true, ..Node::default() }],
-            names: BTreeMap::new(),
+            names: Names::default(),
             replaced: Map::new(),
             digests: Map::new(),
             links: Vec::new(),
@@ -84,13 +83,13 @@ impl Model {
     }
 
     fn get(&self, path: &[u8]) -> Option<usize> {
-        if path.is_empty() { Some(0) } else { self.names.get(path).copied() }
+        if path.is_empty() { Some(0) } else { self.names.get(path) }
     }
 
     fn put(&mut self, path: &[u8], node: Node) -> usize {
         self.nodes.push(node);
         let number = self.nodes.len() - 1;
-        self.names.insert(path.to_vec(), number);
+        self.names.insert(path, number);
         number
     }
 
@@ -135,15 +134,7 @@ impl Model {
         let white = self.nodes[number].white;
         let mut gone = vec![number];
         if self.nodes[number].is_folder() {
-            let below = [path, b"/"].concat();
-            let range = (Bound::Included(below.clone()), Bound::Unbounded);
-            let names: Vec<Vec<u8>> = self
-                .names
-                .range(range)
-                .map(|(name, _)| name.clone())
-                .take_while(|name| name.starts_with(&below))
-                .collect();
-            gone.extend(names.iter().filter_map(|name| self.names.remove(name)));
+            gone.append(&mut self.names.remove_below(path));
         }
         for number in gone {
             let place = self.nodes[number].place;
@@ -212,7 +203,7 @@ impl Model {
         if node.white || node.is_folder() {
             return Err(refuse(path, "hard link to a folder or to what was removed"));
         }
-        self.names.insert(path.to_vec(), number);
+        self.names.insert(path, number);
         Ok(true)
     }
 
@@ -251,11 +242,11 @@ impl Model {
     /// What the layer takes from those below it, topmost first. Gives the digest of its list, and
     /// whether it took anything.
     pub(super) fn complete(&mut self, lowers: &[&Self]) -> Result<(Digest, bool)> {
-        let bare = |node: &usize| {
-            let node = &self.nodes[*node];
+        let bare = |(_, node): (Vec<u8>, usize)| {
+            let node = &self.nodes[node];
             node.is_folder() && !node.header
         };
-        let took = !self.links.is_empty() || self.names.values().any(bare);
+        let took = !self.links.is_empty() || self.names.iter().any(bare);
         for (path, target) in std::mem::take(&mut self.links) {
             self.enter(split(&path).0)?;
             if self.link_inside(&path, &target)? {
@@ -269,13 +260,13 @@ impl Model {
             }
             self.enter(split(&target).0)?;
             let number = self.put(&target, found.clone());
-            self.names.insert(path, number);
+            self.names.insert(&path, number);
         }
-        for (path, &number) in &self.names {
+        for (path, number) in self.names.iter() {
             let node = &mut self.nodes[number];
             if node.is_folder()
                 && !node.header
-                && let Some(found) = find(lowers, path).filter(|found| found.is_folder())
+                && let Some(found) = find(lowers, &path).filter(|found| found.is_folder())
             {
                 node.entry = found.entry.clone();
             }
