@@ -16,7 +16,8 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self, engine: &Engine) -> Result<ContainerInspect> {
-        let container = engine.containers().find(&self.container)?;
+        let containers = engine.containers();
+        let container = containers.find(&self.container)?;
         let state = container.state();
         let health = crate::health::read(&container);
         let file = |name: &str| container.run.join(name).display().to_string();
@@ -24,7 +25,7 @@ impl Inspect {
         let log_path = log.as_ref().and_then(LogSettings::file);
         let log_path = log_path.map_or(String::new(), |path| path.display().to_string());
         let files = [file("hostname"), file("hosts"), file("resolv.conf")];
-        let record = std::sync::Arc::unwrap_or_clone(container.record);
+        let record = containers.take_record(container)?;
         let [hostname_path, hosts_path, resolv_conf_path] = files;
         let mounts = record.mounts.iter().map(shown).collect();
         let paused = is_paused(&state, &record);
