@@ -9,6 +9,7 @@ use base::files::{self, Sync};
 use base::json::{self, Rest};
 use base::map::Map;
 use base::program::{Ended, Program};
+use base::text::part::contains;
 use base::{Error, Kind, Result, json_object};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -157,7 +158,9 @@ impl Credentials {
 fn ask(helper: &str, key: &str) -> Result<AuthConfig> {
     let text = match run(helper, "get", key) {
         Ok(text) => text,
-        Err(e) if e.message().contains("credentials not found") => return Ok(AuthConfig::default()),
+        Err(e) if contains(e.message(), "credentials not found") => {
+            return Ok(AuthConfig::default());
+        }
         Err(e) => return Err(e),
     };
     let what = ["docker-credential-", helper].concat();

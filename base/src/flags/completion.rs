@@ -3,6 +3,7 @@
 
 use super::help::wants_value;
 use super::{Flags, Program};
+use crate::text::part::contains;
 
 impl Program {
     /// A script to be read by bash.
@@ -26,10 +27,10 @@ impl Program {
         .concat();
         for command in self.commands() {
             let operands = match command.usage {
-                usage if usage.contains("CONTAINER") => {
+                usage if contains(usage, "CONTAINER") => {
                     "$(\"${COMP_WORDS[0]}\" ps -aq 2>/dev/null)"
                 }
-                usage if usage.contains("IMAGE") => {
+                usage if contains(usage, "IMAGE") => {
                     "$(\"${COMP_WORDS[0]}\" images 2>/dev/null | awk 'NR > 1 { print $1 \":\" $2 }')"
                 }
                 _ => "",

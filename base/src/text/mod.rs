@@ -6,6 +6,7 @@ pub mod hex;
 pub mod id;
 pub mod moment;
 pub mod name;
+pub mod part;
 pub mod path;
 pub mod percent;
 pub mod quote;

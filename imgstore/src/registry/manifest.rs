@@ -5,6 +5,7 @@ use super::platform;
 use super::session::Session;
 use crate::archive::documents::{self, Descriptor, Document, Platform};
 use base::digest::Digest;
+use base::text::part::contains;
 use base::{Error, Result};
 
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -73,7 +74,7 @@ pub(crate) fn check_layer(layer: &Descriptor) -> Result<()> {
     let is = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."]
         .iter()
         .any(|start| kind.starts_with(start));
-    if is && kind.contains("tar") && !kind.contains("encrypted") {
+    if is && contains(kind, "tar") && !contains(kind, "encrypted") {
         return Ok(());
     }
     Err(Error::unsupported(format!(

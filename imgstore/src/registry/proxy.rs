@@ -4,6 +4,7 @@
 //! (REQUEST_METHOD is set): CVE-2016-5385.
 
 use super::url::Url;
+use base::text::part::contains;
 use base::text::{base64, percent};
 use base::{Error, Result};
 
@@ -80,7 +81,7 @@ impl Proxies {
 }
 
 fn parse(text: &str) -> Result<Proxy> {
-    let text = if text.contains("://") { text.to_owned() } else { ["http://", text].concat() };
+    let text = if contains(text, "://") { text.to_owned() } else { ["http://", text].concat() };
     let Some(rest) = text.strip_prefix("http://") else {
         return Err(Error::unsupported("proxy: only proxies that are spoken to by http are known"));
     };

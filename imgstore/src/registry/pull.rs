@@ -19,6 +19,7 @@ use crate::image::ImageDocument;
 use crate::reference::Reference;
 use crate::store::Store;
 use base::digest::Digest;
+use base::text::part::contains;
 use base::{Error, Kind, Result, json};
 
 /// Hears what happens; an error ends the pull.
@@ -210,7 +211,7 @@ impl Puller<'_> {
 /// Docker's words for what the registry does not give.
 fn refused(name: &Reference, error: Error) -> Error {
     let text = error.message();
-    let is = |what: &str| text.contains(what);
+    let is = |what: &str| contains(text, what);
     match error.kind() {
         Kind::NotFound if is("manifest unknown") => {
             Error::not_found(format!("manifest for {} not found: {text}", name.familiar()))

@@ -22,6 +22,7 @@ use base::digest::Digest;
 use base::files::{self, Sync};
 use base::map::Map;
 use base::text::id::short;
+use base::text::part::contains;
 use base::{Error, Kind, Result, json};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -95,7 +96,7 @@ impl Client {
 /// Docker's words.
 fn refused(name: &Reference, error: Error) -> Error {
     match error.kind() {
-        Kind::Denied if error.message().contains("unauthorized") => {
+        Kind::Denied if contains(error.message(), "unauthorized") => {
             let text = ["push access denied for ", &name.repository, ": ", error.message()];
             Error::other(text.concat())
         }
@@ -263,7 +264,7 @@ impl Push<'_> {
             match self.send(layer, upload.take(), events) {
                 Ok(sent) => break sent,
                 // Some registries lose an upload that was cut within a piece: docker's among them.
-                Err(e) if attempt < RESTARTS && e.message().contains("upload ") => {
+                Err(e) if attempt < RESTARTS && contains(e.message(), "upload ") => {
                     base::log::debug(e.message());
                     self.session.pause(attempt)?;
                     attempt += 1;

@@ -4,6 +4,7 @@ use super::session::{Ask, Session};
 use super::{Client, tags};
 use crate::reference::Reference;
 use crate::registry::http::Method;
+use base::text::part::contains;
 use base::{Error, Kind, Result, json, json_object};
 use base_http::push_query;
 
@@ -74,7 +75,7 @@ impl Client {
             Err(e) if e.kind() == Kind::NotFound && registry.is_some() => {
                 let mut left = limit;
                 let mut good = |name: &str| {
-                    let fits = left > 0 && name.contains(words);
+                    let fits = left > 0 && contains(name, words);
                     left -= usize::from(fits);
                     fits
                 };

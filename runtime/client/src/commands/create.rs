@@ -7,6 +7,7 @@ use crate::create_request::{self, Around};
 use crate::session::Session;
 use crate::{env_file, reference, terminal};
 use base::flags::{Command, Flag, Matches, Operands};
+use base::text::part::contains;
 use base::{Error, Kind, OnError, Result};
 use base_http::api::{CreateRequest, CreateResponse};
 use base_http::{Method, Payload};
@@ -129,7 +130,7 @@ pub(super) fn make_in_place(
 }
 
 fn is_no_image(error: &Error) -> bool {
-    error.kind() == Kind::NotFound && error.message().contains("No such image")
+    error.kind() == Kind::NotFound && contains(error.message(), "No such image")
 }
 
 /// The file that gets the id. It is made first, so that two commands cannot share it, and taken

@@ -13,6 +13,7 @@ use crate::session::Session;
 use crate::terminal::{self, Raw};
 use crate::typed::Keys;
 use base::flags::{Command, Flag, Matches, Operands};
+use base::text::part::contains;
 use base::{Error, Result};
 use base_http::Method;
 
@@ -161,7 +162,7 @@ pub(super) fn start(session: &Session<'_>, id: &str) -> Result<()> {
 /// docker's exit codes for a container that could not be made or started.
 pub(super) fn refused(error: Error) -> Failure {
     let text = error.message().to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let says = |words: &[&str]| words.iter().any(|word| contains(&text, word));
     let code = if says(&[
         "executable file not found",
         "no such file or directory",

@@ -19,6 +19,7 @@ pub(crate) use state::{Process, State, Status, boot_id};
 
 use base::files::{Lock, Sync, create_dir_all, exists, read_capped, remove_tree, sync_folder};
 use base::folders::Folders;
+use base::text::part::contains;
 use base::{Error, Kind, OnError, Result, json, paths};
 use rustix::fs::Mode;
 use std::os::unix::fs::MetadataExt;
@@ -140,7 +141,7 @@ impl Container {
     pub(crate) fn fail(&self, error: &Error) -> Result<()> {
         let exit_code = if is_missing_command(error) {
             127
-        } else if error.message().contains("permission denied") {
+        } else if contains(error.message(), "permission denied") {
             126
         } else {
             128
@@ -164,7 +165,7 @@ impl Container {
 /// Whether a start failed because the command is not there.
 pub(crate) fn is_missing_command(error: &Error) -> bool {
     let texts = ["executable file not found", "no such file or directory"];
-    texts.iter().any(|text| error.message().contains(text))
+    texts.iter().any(|text| contains(error.message(), text))
 }
 
 /// The record that was read last: one command asks for the same one from job to job. It is read

@@ -5,6 +5,7 @@ use crate::Engine;
 use crate::container::{Container, State, Status};
 use base::json::Raw;
 use base::map::Map;
+use base::text::part::contains;
 use base::text::time::{ago, now, parse};
 use base::{Error, Result};
 use base_http::api::container::{ContainerSummary, Health, SummaryHostConfig};
@@ -212,7 +213,7 @@ fn named(name: &str, wanted: &str) -> bool {
         (true, true) => name == wanted,
         (true, false) => name.starts_with(wanted),
         (false, true) => name.ends_with(wanted),
-        (false, false) => name.contains(wanted),
+        (false, false) => contains(name, wanted),
     }
 }
 

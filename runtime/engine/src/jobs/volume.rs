@@ -4,6 +4,7 @@ use super::usage::has_label;
 use crate::volume::{ANONYMOUS_LABEL, Volume, Wanted};
 use crate::{Engine, events};
 use base::map::Map;
+use base::text::part::contains;
 use base::{Error, Kind, Result};
 use base_http::api::volume::{
     Volume as Shown, VolumeCreate as Request, VolumeList as Answer, VolumesPruned,
@@ -93,7 +94,7 @@ fn fits(engine: &Engine, volume: &Volume, filters: &Map<String, Vec<String>>) ->
                     engine.users_of(&volume.name)?.is_empty() == wanted
                 }
                 "driver" => value == "local",
-                "name" => volume.name.contains(value.as_str()),
+                "name" => contains(&volume.name, value),
                 "label" => has_label(&volume.record.labels, value),
                 _ => true,
             };
