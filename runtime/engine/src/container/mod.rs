@@ -294,7 +294,7 @@ impl<'a> Containers<'a> {
     }
 
     /// Its record for somebody who takes it apart: the one at hand, or read once more. (To clone one
-    /// takes 5 kB of code.)
+    /// would take 5 kB of code.)
     pub(crate) fn take_record(&self, container: Container) -> Result<Record> {
         *self.recent() = None;
         let Container { record, folder, run } = container;
@@ -371,8 +371,8 @@ impl<'a> Containers<'a> {
                 "Renaming a container with the same name as its current name",
             ));
         }
+        let renamed = Record { name: name.to_string(), ..self.own_record(container)? };
         names::claim(self, name, &record.id, container.is_temporary())?;
-        let renamed = Record { name: name.to_string(), ..(**record).clone() };
         let written = self.rewrite(container, &renamed);
         let free = if written.is_ok() { &record.name } else { &renamed.name };
         names::release(self, free, &record.id);
