@@ -39,7 +39,7 @@ fn archive(maker: &World) -> PathBuf {
 fn bake(maker: &World, archive: &Path, name: &str) -> PathBuf {
     let home = maker.folder.join(name);
     std::fs::create_dir(&home).expect("mkdir");
-    std::fs::copy(support::binary(), home.join("coracle")).expect("copy");
+    support::copy_binary(&home.join("coracle"));
     std::os::unix::fs::chown(&home, Some(65534), Some(65534)).expect("chown");
     let done: Done = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])

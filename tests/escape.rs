@@ -13,7 +13,7 @@ use tar::EntryType;
 fn by_copy(world: &World, words: &[&str]) -> Command {
     let copy = world.folder.join("coracle");
     if !copy.exists() {
-        std::fs::copy(support::binary(), &copy).expect("copy");
+        support::copy_binary(&copy);
     }
     let plain = world.command(words);
     let mut command = Command::new(copy);

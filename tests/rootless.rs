@@ -23,7 +23,7 @@ impl User {
         let home = world.folder.join("home");
         std::fs::create_dir(&home).expect("mkdir");
         // A copy that he can reach.
-        std::fs::copy(support::binary(), home.join("coracle")).expect("copy");
+        support::copy_binary(&home.join("coracle"));
         for folder in [&world.folder, &home] {
             std::os::unix::fs::chown(folder, Some(65534), Some(65534)).expect("chown");
         }

@@ -157,7 +157,7 @@ fn an_ordinary_user_runs_hello_in_a_store_of_his_own() {
     // A copy that he can reach, in a folder that is his.
     let home = world.folder.join("home");
     std::fs::create_dir(&home).expect("mkdir");
-    std::fs::copy(support::binary(), home.join("coracle")).expect("copy");
+    support::copy_binary(&home.join("coracle"));
     for folder in [&world.folder, &home] {
         std::os::unix::fs::chown(folder, Some(65534), Some(65534)).expect("chown");
     }

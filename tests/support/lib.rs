@@ -31,6 +31,13 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// A copy of it that can be executed at once. Another process makes it: a thread of ours that forks while
+/// this process writes would keep the file busy (ETXTBSY).
+pub fn copy_binary(to: &Path) {
+    let done = Command::new("cp").arg(binary()).arg(to).status().expect("start cp");
+    assert!(done.success(), "cp {}", to.display());
+}
+
 /// For a command that another program starts: what its environment has and lacks.
 pub fn same_environment(from: &Command, to: &mut Command) {
     for (name, value) in from.get_envs() {
