@@ -21,11 +21,9 @@ use std::sync::Arc;
 use std::thread;
 
 /// The socket of a daemon, which ordinary users speak to when they may.
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// docker's exit code for what went wrong before a container did anything.
 const FAILED: u8 = 125;
-/// Enough for JSON 64 levels deep and the blocks of an archive; most of it is never touched.
-const STACK: usize = 512 << 10;
 
 /// What the client is told about. The others keep their default: a shell's ctrl-Z works.
 const SIGNALS: [Signal; 8] = [
@@ -54,7 +52,7 @@ impl Connect for Place {
                 let (ours, theirs) = UnixStream::pair().on("socketpair", "engine")?;
                 let engine = engine.clone();
                 thread::Builder::new()
-                    .stack_size(STACK)
+                    .stack_size(engine::STACK)
                     .spawn(move || engine::serve(&engine, theirs))
                     .on("start", "server thread")?;
                 Ok(ours)
@@ -157,11 +155,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let invocation = match Invocation::parse(words.into_iter().skip(1).collect()) {
         Ok(invocation) => invocation,
         Err(usage) => {
-            // A closed pipe is no reason to say more.
-            let _ = match usage.stdout {
-                true => std::io::stdout().write_all(usage.text.as_bytes()),
-                false => std::io::stderr().write_all(usage.text.as_bytes()),
-            };
+            usage.print();
             return ExitCode::from(usage.code);
         }
     };
@@ -201,11 +195,12 @@ fn run(invocation: &Invocation) -> Result<u8> {
     let (client_end, our_end) = pipe_with(PipeFlags::CLOEXEC).on("pipe", "signals")?;
     rustix::io::ioctl_fionbio(&our_end, true).on("pipe", "signals")?;
     let code = thread::scope(|scope| {
-        let client = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, move || {
-            let code = invocation.run(&place, client_end);
-            drop(finish);
-            code
-        });
+        let client =
+            thread::Builder::new().stack_size(engine::STACK).spawn_scoped(scope, move || {
+                let code = invocation.run(&place, client_end);
+                drop(finish);
+                code
+            });
         let client = client.on("start", "client thread")?;
         main_loop.run(&engine, &signals, &our_end)?;
         client.join().map_err(|_| Error::other("the client thread panicked"))

@@ -1,14 +1,15 @@
 //! `coracle daemon` (or argv[0] `dockerd`): the engine behind sockets, for docker's own clients.
 
+use crate::connect::DEFAULT_SOCKET;
 use base::flags::{Command, Flag, Matches, Operands, Program};
 use base::folders::Folders;
 use base::{Error, Kind, OnError, Result};
 use engine::{Daemon, Engine};
-use rustix::fs::{FileType, Mode};
+use rustix::fs::Mode;
 use rustix::process::{Gid, Signal};
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,9 +21,6 @@ static DAEMON: Command = Command {
     about: "Serve the Engine API to docker's clients",
     aliases: &[],
     flags: &[
-        Flag::text("base-store", "list", "Read-only store below the root folder (more: again)"),
-        Flag::switch("debug", "Enable debug mode").short(b'D'),
-        Flag::text("driver", "string", "Graph driver (\"overlay\", \"btrfs\", \"vfs\")"),
         Flag::text("group", "string", "Group for the unix socket (default \"docker\")").short(b'G'),
         Flag::text(
             "host",
@@ -30,14 +28,8 @@ static DAEMON: Command = Command {
             "Daemon socket(s) to connect to: unix://PATH or fd:// (default unix:///var/run/docker.sock)",
         )
         .short(b'H'),
-        Flag::text("root", "string", "Folder of images and containers (default \"/var/lib/coracle\")"),
-        Flag::text(
-            "run",
-            "string",
-            "Folder of what does not survive a reboot (default \"/run/coracle\")",
-        ),
     ],
-    common: &[],
+    common: client::ENGINE_FLAGS,
     operands: Operands::None,
     stops: false,
 };
@@ -47,6 +39,7 @@ static PROGRAM: Program = Program {
     about: "Containers on small devices",
     version: concat!("coracle version ", env!("CARGO_PKG_VERSION")),
     globals: &[],
+    common: &[],
     groups: &[("System", &[&DAEMON])],
 };
 
@@ -61,11 +54,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let matches = match PROGRAM.parse(words.collect(), 80) {
         Ok((_, _, matches)) => matches,
         Err(usage) => {
-            // A closed pipe is no reason to say more.
-            let _ = match usage.stdout {
-                true => std::io::stdout().write_all(usage.text.as_bytes()),
-                false => std::io::stderr().write_all(usage.text.as_bytes()),
-            };
+            usage.print();
             return ExitCode::from(usage.code);
         }
     };
@@ -127,7 +116,7 @@ fn run(matches: &Matches) -> Result<()> {
 /// Where docker's clients look; for an ordinary user in his own run folder.
 fn default_host(folders: &Folders) -> Result<String> {
     if rustix::process::geteuid().is_root() {
-        return Ok("unix:///var/run/docker.sock".to_string());
+        return Ok(["unix://", DEFAULT_SOCKET].concat());
     }
     let above = folders.run.parent().ok_or_else(|| Error::bad_input("no place for a socket"))?;
     Ok(format!("unix://{}", above.join("docker.sock").display()))
@@ -159,7 +148,7 @@ fn unix_listener(socket: OwnedFd) -> Result<UnixListener> {
 /// A socket that its owner and the group may use. What a killed daemon has left is replaced.
 fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
-        Ok(found) if !FileType::from_raw_mode(mode_of(&found)).is_socket() => {
+        Ok(found) if !found.file_type().is_socket() => {
             return Err(Error::conflict(format!("listen on {}: it is no socket", path.display())));
         }
         Ok(_) => match UnixStream::connect(path) {
@@ -184,10 +173,6 @@ fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener> {
         give_to_group(path, group)?;
     }
     Ok(listener)
-}
-
-fn mode_of(found: &std::fs::Metadata) -> u32 {
-    std::os::unix::fs::MetadataExt::mode(found)
 }
 
 fn give_to_group(path: &Path, group: Option<&str>) -> Result<()> {

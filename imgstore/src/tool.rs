@@ -29,13 +29,9 @@ const STDIN: &str = "-";
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let (globals, command, matches) = match PROGRAM.parse(args, 80) {
         Ok(parsed) => parsed,
-        Err(usage) if usage.stdout => {
-            print(&usage.text);
-            return ExitCode::SUCCESS;
-        }
         Err(usage) => {
-            let _ = std::io::stderr().write_all(usage.text.as_bytes());
-            return ExitCode::from(2);
+            usage.print();
+            return if usage.stdout { ExitCode::SUCCESS } else { ExitCode::from(2) };
         }
     };
     match run(&globals, command.name, &matches) {

@@ -183,13 +183,15 @@ pub struct Program {
     pub version: &'static str,
     /// Flags before the command.
     pub globals: &'static [Flag],
+    /// Those of them that it has in common with another program.
+    pub common: &'static [Flag],
     /// Commands in groups, each with its heading.
     pub groups: &'static [(&'static str, &'static [&'static Command])],
 }
 
 impl Program {
     fn global_flags(&self) -> Flags {
-        Flags { own: self.globals, common: &[] }
+        Flags { own: self.globals, common: self.common }
     }
 
     /// All commands.

@@ -2,6 +2,7 @@
 
 use super::{Command, Flag, Flags, Operands, Program, Takes};
 use std::ffi::OsString;
+use std::io::Write;
 
 /// The program ends here with a text: help that was asked for, or what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,14 @@ impl Usage {
 
     pub(super) fn wrong(code: u8, text: String) -> Usage {
         Usage { text, code, stdout: false }
+    }
+
+    /// Prints it where it belongs. Nobody is told when that fails: a closed pipe wants no more.
+    pub fn print(&self) {
+        let _ = match self.stdout {
+            true => std::io::stdout().write_all(self.text.as_bytes()),
+            false => std::io::stderr().write_all(self.text.as_bytes()),
+        };
     }
 }
 

@@ -80,6 +80,7 @@ static PROGRAM: Program = Program {
         Flag::text("host", "list", "Daemon socket to connect to").short(b'H'),
         Flag::switch("version", "Print version information and quit").short(b'v'),
     ],
+    common: &[],
     groups: &[("Commands", &[&RUN, &RM])],
 };
 

@@ -174,6 +174,7 @@ pub(super) static PROGRAM: Program = Program {
         ),
         Flag::switch("version", "Print version information and quit").short(b'v'),
     ],
+    common: &[],
     groups: &[(
         "Commands",
         &[&BAKE, &CHECKOUT, &COPY, &DF, &FSCK, &GC, &IMAGES, &IMPORT, &LOAD, &RMI, &SAVE, &TAG],

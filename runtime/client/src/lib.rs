@@ -34,6 +34,7 @@ pub use base::flags::Usage;
 use base::flags::{Command, Matches};
 use base::{Error, Result};
 pub use base_http::api::{CreateRequest, CreateResponse};
+pub use commands::ENGINE_FLAGS;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

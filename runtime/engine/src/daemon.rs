@@ -17,8 +17,6 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// As much as a server thread of a command has: JSON 64 levels deep and the blocks of an archive.
-const STACK: usize = 512 << 10;
 /// Connections at once. A stuck client costs a thread; what is beyond waits in the socket.
 const MOST: usize = 512;
 
@@ -96,7 +94,7 @@ fn accept(engine: &Arc<Engine>, listener: &UnixListener, busy: &Arc<AtomicUsize>
     // Gone again meanwhile, or no descriptor is free: the next turn sees.
     let Ok((connection, _)) = listener.accept() else { return };
     let (engine, place) = (engine.clone(), Place::take(busy));
-    let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || {
+    let thread = std::thread::Builder::new().stack_size(server::STACK).spawn(move || {
         server::serve(&engine, connection);
         drop(place);
     });

@@ -2,8 +2,8 @@
 //! life needs: records, run configuration, execdriver, monitor.
 //!
 //! A request becomes a plain value of [`jobs`], the job does it with the engine; neither sees the
-//! other's world. The same server speaks to a client in its own process ([`local`]) and, later, to
-//! sockets.
+//! other's world. The same server speaks to a client in its own process ([`local`]) and to sockets
+//! ([`daemon`]).
 
 #![forbid(unsafe_code)]
 
@@ -40,7 +40,7 @@ pub use engine::Engine;
 pub use in_place::{Begun, InPlace};
 pub use local::{Finish, MainLoop};
 pub use monitor::{monitor_main, worker_main};
-pub use server::serve;
+pub use server::{STACK, serve};
 
 /// The newest version of the Engine API that the server speaks.
 pub const API_VERSION: &str = "1.47";

@@ -48,29 +48,30 @@ use base::flags::{Command, Flag, Matches, Program};
 use base::{Error, Result};
 use std::os::fd::OwnedFd;
 
+/// Where an engine keeps what it has, and how it does: flags of commands and of the daemon.
+pub static ENGINE_FLAGS: &[Flag] = &[
+    Flag::text("base-store", "list", "Read-only store below the root folder (more: again)"),
+    Flag::switch("debug", "Enable debug mode").short(b'D'),
+    Flag::text("driver", "string", "Graph driver (\"overlay\", \"btrfs\", \"vfs\")"),
+    Flag::text("root", "string", "Folder of images and containers (default \"/var/lib/coracle\")"),
+    Flag::text(
+        "run",
+        "string",
+        "Folder of what does not survive a reboot (default \"/run/coracle\")",
+    ),
+];
+
 /// All of it.
 pub(crate) static PROGRAM: Program = Program {
     name: "coracle",
     about: "Containers on small devices",
     version: concat!("coracle version ", env!("CARGO_PKG_VERSION")),
     globals: &[
-        Flag::text("base-store", "list", "Read-only store below the root folder (more: again)"),
         Flag::text("completion", "string", "Print a completion script for this shell (\"bash\")"),
-        Flag::switch("debug", "Enable debug mode").short(b'D'),
-        Flag::text("driver", "string", "Graph driver (\"overlay\", \"btrfs\", \"vfs\")"),
         Flag::text("host", "string", "Daemon socket to connect to").short(b'H'),
-        Flag::text(
-            "root",
-            "string",
-            "Folder of images and containers (default \"/var/lib/coracle\")",
-        ),
-        Flag::text(
-            "run",
-            "string",
-            "Folder of what does not survive a reboot (default \"/run/coracle\")",
-        ),
         Flag::switch("version", "Print version information and quit").short(b'v'),
     ],
+    common: ENGINE_FLAGS,
     groups: &[
         (
             "Containers",
@@ -285,7 +286,7 @@ mod tests {
         assert_eq!(names, verbs);
         let tables =
             PROGRAM.commands().map(|command| (command.name, command.flags, command.common));
-        for (name, flags, common) in tables.chain([("", PROGRAM.globals, &[][..])]) {
+        for (name, flags, common) in tables.chain([("", PROGRAM.globals, PROGRAM.common)]) {
             let flags = [flags, common].concat();
             for (at, flag) in flags.iter().enumerate() {
                 let same = |other: &Flag| flag.short != 0 && other.short == flag.short;

@@ -1,5 +1,5 @@
 //! Command lines and what they say in the body; `tests/stock_docker.rs` compares the same with
-//! docker's own client where there is one.
+//! docker's own client.
 
 use super::*;
 use serde_json::{Value, json};

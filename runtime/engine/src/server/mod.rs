@@ -234,6 +234,10 @@ fn allowed(request: &Request<'_>) -> Result<()> {
 /// The most that is read of a body that nobody wanted.
 const WASTE: u64 = 1 << 20;
 
+/// The stack of a thread that serves a connection: enough for JSON 64 levels deep and the blocks of an
+/// archive; most of it is never touched.
+pub const STACK: usize = 512 << 10;
+
 /// Serves one connection to its end.
 pub fn serve(engine: &Arc<Engine>, connection: UnixStream) {
     let connection = Arc::new(connection);
